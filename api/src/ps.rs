@@ -1,0 +1,154 @@
+//! `ps` and its like.
+
+use serde::{Deserialize, Serialize};
+
+use crate::operation::operation;
+
+/// `ps`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct List {
+    /// The app.
+    pub app: String,
+}
+operation!(List, "ps", Viewer, Reads, ListReply);
+
+/// The processes of an app.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ListReply {
+    /// The app.
+    pub app: String,
+    /// The release that serves.
+    pub release: Option<String>,
+    /// `ps:stop` was asked.
+    pub stopped: bool,
+    /// One per process type.
+    pub types: Vec<TypeRow>,
+}
+
+/// A process type: `=== web: gunicorn app:app (2)`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TypeRow {
+    /// Its name.
+    pub process_type: String,
+    /// Its command.
+    pub command: String,
+    /// How many should run.
+    pub count: u32,
+    /// The instances.
+    pub instances: Vec<InstanceRow>,
+}
+
+/// An instance: `web.1: up 2026/01/02 15:04:05 +0000 (~ 1h ago)`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InstanceRow {
+    /// `web.1`.
+    pub name: String,
+    /// `v7`.
+    pub release: String,
+    /// `up`, `starting`, `crashed` …
+    pub state: String,
+    /// Since when, in milliseconds since 1970 UTC.
+    pub since_unix_ms: i64,
+    /// The port on 127.0.0.1.
+    pub port: Option<u16>,
+    /// The process id of its supervisor (shim) on this box.
+    pub shim_pid: Option<u32>,
+    /// Restarts since its release started.
+    pub restarts: u32,
+    /// The check that passed last.
+    pub check: Option<String>,
+    /// Why its last run ended, one line.
+    pub last_end: Option<String>,
+    /// When it starts again, in milliseconds since 1970 UTC.
+    pub next_start_unix_ms: Option<i64>,
+}
+
+/// `ps:scale web=2 worker+1`; without words it shows the scale.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Scale {
+    /// The app.
+    pub app: String,
+    /// The words.
+    pub changes: Vec<String>,
+}
+operation!(Scale, "ps:scale", Deployer, Changes, ScaleReply);
+
+/// The scale after the change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScaleReply {
+    /// Process type → count, in order.
+    pub formation: Vec<(String, u32)>,
+    /// The types that were changed.
+    pub changed: Vec<String>,
+}
+
+/// `ps:restart [web.1|web]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Restart {
+    /// The app.
+    pub app: String,
+    /// An instance or a process type; none means all.
+    pub what: Option<String>,
+}
+operation!(Restart, "ps:restart", Deployer, Changes, RestartReply);
+
+/// What is being restarted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestartReply {
+    /// Their names.
+    pub instances: Vec<String>,
+}
+
+/// `ps:stop`: all processes of the app, until `ps:start`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Stop {
+    /// The app.
+    pub app: String,
+}
+operation!(Stop, "ps:stop", Deployer, Changes, RestartReply);
+
+/// `ps:start`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Start {
+    /// The app.
+    pub app: String,
+}
+operation!(Start, "ps:start", Deployer, Changes, RestartReply);
+
+/// `ps:why web.1`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Why {
+    /// The app.
+    pub app: String,
+    /// The instance; none tells of the one that ended last.
+    pub instance: Option<String>,
+}
+operation!(Why, "ps:why", Viewer, Reads, WhyReply);
+
+/// The story of an instance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WhyReply {
+    /// As it is now.
+    pub now: InstanceRow,
+    /// How its last run ended, if one did.
+    pub end: Option<EndStory>,
+}
+
+/// The end of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EndStory {
+    /// `v7`.
+    pub release: String,
+    /// Why it was stopped or lost.
+    pub reason: String,
+    /// `exited 1`, `killed by SIGKILL`.
+    pub status: String,
+    /// Heroku's code, `R10`.
+    pub code: Option<String>,
+    /// When, in milliseconds since 1970 UTC.
+    pub at_unix_ms: i64,
+    /// How long it had run, in milliseconds.
+    pub ran_ms: u64,
+    /// Its last lines.
+    pub last_lines: Vec<String>,
+}

@@ -1,0 +1,224 @@
+//! The seam between deciding and running: targets and observations of releases,
+//! never process steps.
+//!
+//! ```text
+//! control ── AppTarget ──▶ engine (the local runner, a fake, later Kubernetes)
+//! control ◀─ AppObserved ──
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{AppName, AppNumber, ConfigVars, ExitStatus, Formation, Hostname, InstanceId, ProcessType, ReleaseVersion, RunId, SlugId, SlugManifest, StopReason};
+
+/// What one release of an app should be doing. The modes of a switch, in order:
+///
+/// | step | old | new |
+/// |---|---|---|
+/// | new web starts beside the old | `Serve` | `Prepare` |
+/// | old non-web stops, new non-web starts | `Yield` | `Handover` |
+/// | traffic flips, old web drains | `Retire` | `Serve` |
+///
+/// Backwards at any failure: new → `Retire`, old → `Serve`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ReleaseMode {
+    /// Overlapping types up, unrouted; the others down.
+    Prepare,
+    /// Everything up, web unrouted.
+    Handover,
+    /// Everything up, web routed.
+    Serve,
+    /// Overlapping types up and routed; the others down.
+    Yield,
+    /// Everything down, web drained first.
+    Retire,
+}
+
+impl ReleaseMode {
+    /// Whether types that overlap (web) are up.
+    pub fn runs_overlapping(self) -> bool {
+        self != Self::Retire
+    }
+
+    /// Whether types that must never run twice are up.
+    pub fn runs_exclusive(self) -> bool {
+        matches!(self, Self::Handover | Self::Serve)
+    }
+
+    /// Whether traffic goes to it.
+    pub fn is_routed(self) -> bool {
+        matches!(self, Self::Serve | Self::Yield)
+    }
+
+    /// Whether it is still on trial: a crash fails the deploy instead of backing off.
+    pub fn is_candidate(self) -> bool {
+        matches!(self, Self::Prepare | Self::Handover)
+    }
+}
+
+/// One release as the engine needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleaseTarget {
+    /// What it should be doing.
+    pub mode: ReleaseMode,
+    /// The slug to unpack.
+    pub slug: SlugId,
+    /// What the slug says of itself: commands, env, paths.
+    pub manifest: SlugManifest,
+    /// Config vars; they win over everything below them.
+    pub config: ConfigVars,
+    /// Values of add-ons, looked up at each start, never frozen into a release.
+    pub addon_env: ConfigVars,
+    /// How many of each.
+    pub formation: Formation,
+}
+
+/// What should be true of an app. The engine makes it so and keeps it so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppTarget {
+    /// The app.
+    pub app: AppName,
+    /// Its number: folders, users.
+    pub number: AppNumber,
+    /// The releases that matter; one that is absent has nothing running.
+    pub releases: BTreeMap<ReleaseVersion, ReleaseTarget>,
+    /// Types that may run in two releases at once. Always holds `web`.
+    pub overlap: BTreeSet<ProcessType>,
+    /// Restart counters: raising one restarts that instance once (`ps:restart`).
+    pub restarts: BTreeMap<InstanceId, u64>,
+    /// The host name that probes send.
+    pub probe_host: Hostname,
+}
+
+/// Where an instance is in its life, as seen from above the seam.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum InstancePhase {
+    /// Not running and not wanted, or not yet started.
+    Down,
+    /// Started, its startup check has not passed yet.
+    Starting,
+    /// Passed its check (web), or stayed up for 10 s (others); may be routed.
+    Ready,
+    /// Healthy once, silent now: route around it if another one is there.
+    Unready,
+    /// About to be stopped: take it out of the routes, then call `released`.
+    Draining,
+    /// Signalled, not gone yet.
+    Stopping,
+    /// Waits for its next start after a crash.
+    Backoff,
+    /// Would not die.
+    Stuck,
+    /// Given up: a candidate that crashed or missed its boot timeout.
+    Failed,
+    /// A non-web process that ended with 0 three times at once.
+    Finished,
+}
+
+impl InstancePhase {
+    /// The word that people see in `ps`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Down => "down",
+            Self::Starting => "starting",
+            Self::Ready => "up",
+            Self::Unready => "unready",
+            Self::Draining | Self::Stopping => "stopping",
+            Self::Backoff => "crashed",
+            Self::Stuck => "stuck",
+            Self::Failed => "failed",
+            Self::Finished => "finished",
+        }
+    }
+}
+
+/// The end of a run, for `ps:why`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastEnd {
+    /// The run that ended.
+    pub run: RunId,
+    /// How the process ended.
+    pub status: ExitStatus,
+    /// Why it was stopped, or `Exited`.
+    pub reason: StopReason,
+    /// When, in milliseconds since 1970 UTC.
+    pub at_unix_ms: i64,
+    /// How long it had run, in milliseconds.
+    pub ran_ms: u64,
+    /// Its last lines of output, bounded.
+    pub last_lines: Vec<String>,
+}
+
+/// One instance as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceObserved {
+    /// Which.
+    pub instance: InstanceId,
+    /// In which release.
+    pub version: ReleaseVersion,
+    /// Its phase.
+    pub phase: InstancePhase,
+    /// The live run, if any.
+    pub run: Option<RunId>,
+    /// The live run's port on 127.0.0.1 (web only).
+    pub port: Option<u16>,
+    /// The process id of the live run's shim, as the host sees it.
+    pub shim_pid: Option<u32>,
+    /// Since when it is in this phase, in milliseconds since 1970 UTC.
+    pub since_unix_ms: i64,
+    /// How long the live run took to become ready, in milliseconds.
+    pub ready_after_ms: Option<u64>,
+    /// The check that passed last, for people: `GET / -> 200`.
+    pub check: Option<String>,
+    /// Status code of the last probe that was answered.
+    pub probe_status: Option<u16>,
+    /// Restarts since its release started, not counting those that were asked for.
+    pub restarts: u32,
+    /// How its last run ended.
+    pub last_end: Option<LastEnd>,
+    /// In `Backoff`: when it starts again, in milliseconds since 1970 UTC.
+    pub next_start_unix_ms: Option<i64>,
+}
+
+/// Everything the engine knows of an app, sent whole at each change.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AppObserved {
+    /// Every instance of every release that has one or should.
+    pub instances: Vec<InstanceObserved>,
+}
+
+impl AppObserved {
+    /// The instances of one release.
+    pub fn of(&self, version: ReleaseVersion) -> impl Iterator<Item = &InstanceObserved> {
+        self.instances.iter().filter(move |i| i.version == version)
+    }
+}
+
+/// A command that runs once beside the app: a release phase, `run CMD`, `psql`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OneOff {
+    /// The app.
+    pub app: AppName,
+    /// Its number.
+    pub number: AppNumber,
+    /// The release whose slug and config it sees.
+    pub version: ReleaseVersion,
+    /// The release itself; its mode is not used.
+    pub release: ReleaseTarget,
+    /// Its name among the instances: `release.1`, `run.17`.
+    pub instance: InstanceId,
+    /// What to run.
+    pub command: OneOffCommand,
+    /// More environment, below config vars (`PG…` for psql).
+    pub env: BTreeMap<String, String>,
+    /// Killed after this many seconds; `None` for a person's session.
+    pub timeout_s: Option<u64>,
+}
+
+/// How a one-off's words are understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OneOffCommand {
+    /// A Procfile command, through the shell.
+    Shell(String),
+    /// Words, executed as they are.
+    Words(Vec<String>),
+}

@@ -1,0 +1,3 @@
+//! The run plane: makes true what control asks for, and keeps it true.
+
+pub mod runs;
