@@ -1,1 +1,7 @@
-//! placeholder
+//! Control decides: what is asked, by whom, what should run, and when traffic moves.
+//! It knows no path, pid, uid or port; the [`seams`] do.
+
+pub mod limits;
+pub mod rollout;
+pub mod routes;
+pub mod seams;

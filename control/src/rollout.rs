@@ -1,0 +1,265 @@
+//! The switch from one release to the next: a pure state machine in releases and
+//! observations. It knows no path, pid, uid or port.
+//!
+//! ```text
+//! ReleasePhase ─ok─▶ Prepare ─new web ready─▶ Handover ─new others ready─▶ Flip ─stored─▶ Done
+//!      │ failed         │ crash, timeout          │                          │ not stored
+//!      ▼                ▼                         ▼                          ▼
+//!    Failed ◀───────────┴──── new retires, old serves in full again ─────────┘
+//! ```
+//! Steps that have nothing to do are passed at once: no `release:` line, no web, no
+//! other process types.
+
+use model::engine::{AppObserved, InstanceObserved, InstancePhase, LastEnd, ReleaseMode};
+use model::{Formation, ProcessType, ReleaseVersion};
+use std::collections::BTreeSet;
+
+/// One switch.
+#[derive(Debug, Clone)]
+pub struct Rollout {
+    plan: RolloutPlan,
+    step: Step,
+    told_ready: BTreeSet<String>,
+}
+
+/// What is to be switched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RolloutPlan {
+    /// The release that serves now.
+    pub old: Option<ReleaseVersion>,
+    /// How many of each it runs.
+    pub old_formation: Formation,
+    /// The candidate.
+    pub new: ReleaseVersion,
+    /// How many of each it should run.
+    pub new_formation: Formation,
+    /// Types that may run in both at once.
+    pub overlap: BTreeSet<ProcessType>,
+    /// Whether to run the `release:` line first.
+    pub release_phase: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    NotStarted,
+    ReleasePhase,
+    Prepare,
+    Handover,
+    Flip,
+    Done,
+    Failed,
+}
+
+/// What a rollout is told.
+#[derive(Debug)]
+pub enum RolloutEvent<'a> {
+    /// Begin.
+    Start,
+    /// The release phase ended; `Err` says how it failed.
+    ReleasePhaseEnded(Result<(), String>),
+    /// The app as the engine sees it.
+    Observed(&'a AppObserved),
+    /// The flip is stored; `Err` says why not.
+    Stored(Result<(), String>),
+    /// Nobody wants it any more. Ignored once the flip was asked for.
+    Cancelled,
+}
+
+/// What a rollout asks for, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RolloutAction {
+    /// Run the release phase.
+    RunReleasePhase,
+    /// Set both modes.
+    SetModes {
+        /// Of the old release, if there is one.
+        old: ReleaseMode,
+        /// Of the new one.
+        new: ReleaseMode,
+    },
+    /// Tell the author.
+    Say(Told),
+    /// Move `app.current` in one transaction, then report `Stored`.
+    Flip,
+    /// The new release serves.
+    Succeeded,
+    /// It does not, and why; everything is as before.
+    Failed(String),
+}
+
+/// What the author is told on the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// These instances are being started.
+    Starting(Vec<String>),
+    /// This one is ready.
+    Ready {
+        /// `web.1`.
+        instance: String,
+        /// How long it took.
+        after_ms: u64,
+        /// `GET / -> 200`.
+        check: Option<String>,
+    },
+    /// The old release's other processes stop before the new ones start.
+    HandingOver(Vec<String>),
+}
+
+impl Rollout {
+    /// A switch that has not begun.
+    pub fn new(plan: RolloutPlan) -> Self {
+        Self { plan, step: Step::NotStarted, told_ready: BTreeSet::new() }
+    }
+
+    /// The switch that this is.
+    pub fn plan(&self) -> &RolloutPlan {
+        &self.plan
+    }
+
+    /// Whether the flip has been asked for, so that cancelling comes too late.
+    pub fn is_past_return(&self) -> bool {
+        matches!(self.step, Step::Flip | Step::Done)
+    }
+
+    /// What to do now.
+    pub fn on_event(&mut self, event: RolloutEvent<'_>) -> Vec<RolloutAction> {
+        match (self.step, event) {
+            (Step::NotStarted, RolloutEvent::Start) if self.plan.release_phase => {
+                self.step = Step::ReleasePhase;
+                vec![RolloutAction::RunReleasePhase]
+            }
+            (Step::NotStarted, RolloutEvent::Start) => self.prepare(),
+            (Step::ReleasePhase, RolloutEvent::ReleasePhaseEnded(Ok(()))) => self.prepare(),
+            (Step::ReleasePhase, RolloutEvent::ReleasePhaseEnded(Err(why))) => {
+                self.step = Step::Failed;
+                vec![RolloutAction::Failed(why)]
+            }
+            (Step::Prepare | Step::Handover, RolloutEvent::Observed(observed)) => self.observe(observed),
+            (Step::Flip, RolloutEvent::Stored(Ok(()))) => {
+                self.step = Step::Done;
+                vec![
+                    RolloutAction::SetModes { old: ReleaseMode::Retire, new: ReleaseMode::Serve },
+                    RolloutAction::Succeeded,
+                ]
+            }
+            (Step::Flip, RolloutEvent::Stored(Err(why))) => self.fail(why),
+            (Step::NotStarted | Step::ReleasePhase | Step::Prepare | Step::Handover, RolloutEvent::Cancelled) => {
+                self.fail("cancelled".to_owned())
+            }
+            // A late report, or a cancel after the flip was asked for.
+            _ => Vec::new(),
+        }
+    }
+
+    fn prepare(&mut self) -> Vec<RolloutAction> {
+        let starting = names(&self.plan.new_formation, |t| self.plan.overlap.contains(t));
+        if starting.is_empty() {
+            return self.hand_over();
+        }
+        self.step = Step::Prepare;
+        vec![
+            RolloutAction::Say(Told::Starting(starting)),
+            RolloutAction::SetModes { old: ReleaseMode::Serve, new: ReleaseMode::Prepare },
+        ]
+    }
+
+    fn hand_over(&mut self) -> Vec<RolloutAction> {
+        let exclusive = |t: &ProcessType| !self.plan.overlap.contains(t);
+        let starting = names(&self.plan.new_formation, exclusive);
+        let stopping = self.plan.old.map(|_| names(&self.plan.old_formation, exclusive)).unwrap_or_default();
+        if starting.is_empty() && stopping.is_empty() {
+            self.step = Step::Flip;
+            return vec![RolloutAction::Flip];
+        }
+        self.step = Step::Handover;
+        let mut actions = Vec::new();
+        if !stopping.is_empty() {
+            actions.push(RolloutAction::Say(Told::HandingOver(stopping)));
+        }
+        if !starting.is_empty() {
+            actions.push(RolloutAction::Say(Told::Starting(starting)));
+        }
+        actions.push(RolloutAction::SetModes { old: ReleaseMode::Yield, new: ReleaseMode::Handover });
+        actions
+    }
+
+    fn observe(&mut self, observed: &AppObserved) -> Vec<RolloutAction> {
+        if let Some(failed) = observed.of(self.plan.new).find(|i| i.phase == InstancePhase::Failed) {
+            return self.fail(failure_of(failed));
+        }
+        let mut actions = self.tell_ready(observed);
+        let mut ready = self.all_ready(observed, true);
+        if self.step == Step::Handover {
+            ready = ready && self.all_ready(observed, false) && self.old_exclusive_gone(observed);
+        }
+        if ready && self.step == Step::Prepare {
+            actions.extend(self.hand_over());
+        } else if ready {
+            self.step = Step::Flip;
+            actions.push(RolloutAction::Flip);
+        }
+        actions
+    }
+
+    fn tell_ready(&mut self, observed: &AppObserved) -> Vec<RolloutAction> {
+        let mut actions = Vec::new();
+        for instance in observed.of(self.plan.new).filter(|i| i.phase == InstancePhase::Ready) {
+            let name = instance.instance.name();
+            if self.told_ready.insert(name.clone()) {
+                actions.push(RolloutAction::Say(Told::Ready {
+                    instance: name,
+                    after_ms: instance.ready_after_ms.unwrap_or(0),
+                    check: instance.check.clone(),
+                }));
+            }
+        }
+        actions
+    }
+
+    fn all_ready(&self, observed: &AppObserved, overlapping: bool) -> bool {
+        let wanted = self.plan.new_formation.0.iter().filter(|(t, _)| self.plan.overlap.contains(*t) == overlapping && t.stays_up());
+        wanted.into_iter().all(|(process_type, count)| {
+            (1..=*count).all(|ordinal| {
+                observed.of(self.plan.new).any(|i| {
+                    i.instance.process_type == *process_type
+                        && i.instance.ordinal == ordinal
+                        && matches!(i.phase, InstancePhase::Ready | InstancePhase::Finished)
+                })
+            })
+        })
+    }
+
+    fn old_exclusive_gone(&self, observed: &AppObserved) -> bool {
+        let Some(old) = self.plan.old else { return true };
+        observed.of(old).filter(|i| !self.plan.overlap.contains(&i.instance.process_type)).all(|i| i.run.is_none())
+    }
+
+    fn fail(&mut self, why: String) -> Vec<RolloutAction> {
+        let started = matches!(self.step, Step::Prepare | Step::Handover | Step::Flip);
+        self.step = Step::Failed;
+        let mut actions = Vec::new();
+        if started {
+            actions.push(RolloutAction::SetModes { old: ReleaseMode::Serve, new: ReleaseMode::Retire });
+        }
+        actions.push(RolloutAction::Failed(why));
+        actions
+    }
+}
+
+fn names(formation: &Formation, wanted: impl Fn(&ProcessType) -> bool) -> Vec<String> {
+    let types = formation.0.iter().filter(|(t, _)| wanted(t) && t.stays_up());
+    types.flat_map(|(t, count)| (1..=*count).map(move |n| format!("{t}.{n}"))).collect()
+}
+
+fn failure_of(instance: &InstanceObserved) -> String {
+    let name = instance.instance.name();
+    match &instance.last_end {
+        Some(LastEnd { reason: model::StopReason::Exited, status, .. }) => format!("{name} {status} before it was ready"),
+        Some(end) => format!("{name} {}", end.reason),
+        None => format!("{name} could not be started"),
+    }
+}
+
+#[cfg(test)]
+#[path = "rollout_tests.rs"]
+mod tests;

@@ -1,0 +1,227 @@
+//! What control needs from the world, each as one small trait. `paas` implements them
+//! with the runner, the builder, the router and PostgreSQL; tests with fakes.
+
+use std::future::Future;
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+
+use api::Failure;
+use api::git::Verb;
+use api::logs::{Line, Logs};
+use model::engine::{AppObserved, AppTarget, OneOff};
+use model::{AppName, AppNumber, AppRoutes, ConfigVars, ExitStatus, Formation, RunId, Secret, SlugId, SlugManifest};
+use tokio::sync::{mpsc, watch};
+
+/// A boxed future, so that the traits can be used behind `dyn`.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A client's own stdin, stdout and stderr, handed over with its request.
+#[derive(Debug)]
+pub struct Stdio {
+    /// stdin.
+    pub stdin: OwnedFd,
+    /// stdout.
+    pub stdout: OwnedFd,
+    /// stderr.
+    pub stderr: OwnedFd,
+    /// Whether stdin is a terminal that should become the controlling one.
+    pub terminal: bool,
+}
+
+/// Where the output of a one-off run goes.
+#[derive(Debug)]
+pub enum OneOffOutput {
+    /// To the client.
+    Session(Stdio),
+    /// To the app's log, and line by line to whoever waits for it.
+    Lines(Lines),
+}
+
+/// Where lines for the author of a push go. Never waits: a client that does not read
+/// loses lines, the build does not stand still (the build log has them all).
+#[derive(Debug, Clone)]
+pub struct Lines(pub mpsc::Sender<String>);
+
+impl Lines {
+    /// A step: `-----> Text`.
+    pub fn step(&self, text: impl AsRef<str>) {
+        self.raw(format!("-----> {}", text.as_ref()));
+    }
+
+    /// Detail below a step.
+    pub fn detail(&self, text: impl AsRef<str>) {
+        self.raw(format!("       {}", text.as_ref()));
+    }
+
+    /// A problem.
+    pub fn problem(&self, text: impl AsRef<str>) {
+        self.raw(format!(" !     {}", text.as_ref()));
+    }
+
+    /// A line that has its columns already.
+    pub fn raw(&self, line: String) {
+        let _ = self.0.try_send(line);
+    }
+
+    /// A failure as what, why, how to fix.
+    pub fn failure(&self, failure: &Failure) {
+        for line in failure.what.lines() {
+            self.problem(line);
+        }
+        for line in failure.why.iter().flat_map(|why| why.lines()) {
+            self.detail(line);
+        }
+        for line in failure.fix.iter().flat_map(|fix| fix.lines()) {
+            self.detail(format!("fix: {line}"));
+        }
+    }
+}
+
+/// A run of a one-off or of git.
+pub trait Session: Send + Sync {
+    /// Waits for its end; can be called again.
+    fn wait(&self) -> BoxFuture<'_, ExitStatus>;
+    /// Passes a signal on.
+    fn signal(&self, signal: i32) -> BoxFuture<'_, ()>;
+    /// Kills all of it.
+    fn kill(&self) -> BoxFuture<'_, ()>;
+}
+
+/// Makes targets true: the local runner, a fake, later Kubernetes.
+pub trait Engine: Send + Sync {
+    /// What should be true of an app; the last wish wins.
+    fn set_target(&self, target: AppTarget);
+    /// What is true of it, sent whole at each change.
+    fn observed(&self, app: &AppName) -> watch::Receiver<AppObserved>;
+    /// A draining run is out of every route and idle.
+    fn released(&self, run: &RunId);
+    /// Starts a command beside the app.
+    fn run_once(&self, one_off: OneOff, output: OneOffOutput) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>>;
+    /// Makes the folders and users of a new app.
+    fn prepare(&self, number: AppNumber) -> BoxFuture<'_, Result<(), Failure>>;
+    /// Removes everything of an app that has nothing running any more.
+    fn remove(&self, number: AppNumber) -> BoxFuture<'_, Result<(), Failure>>;
+    /// Stops every run of every app; returns how many there were.
+    fn stop_all(&self) -> BoxFuture<'_, u32>;
+}
+
+/// What to build.
+#[derive(Debug, Clone)]
+pub struct BuildRequest {
+    /// The app.
+    pub app: AppName,
+    /// Its number.
+    pub number: AppNumber,
+    /// The build's number within the app.
+    pub build: u32,
+    /// The commit, 40 hexadecimal digits.
+    pub commit: String,
+    /// The folder of the repository that is the app.
+    pub root: Option<String>,
+    /// Config vars, given to install steps.
+    pub config: ConfigVars,
+    /// `false`: builds as if nothing was cached.
+    pub use_cache: bool,
+    /// Stop after the plan (`git push -o dry-run`).
+    pub plan_only: bool,
+    /// What the app has as a database, so that a PostgreSQL driver without one is refused.
+    pub database: &'static str,
+    /// The scale of the app, so that the log can name types scaled to 0.
+    pub formation: Formation,
+}
+
+/// What came out of a build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuiltSlug {
+    /// Its SHA-256, computed by the receiver.
+    pub id: SlugId,
+    /// Its size.
+    pub bytes: u64,
+    /// What it says of itself.
+    pub manifest: SlugManifest,
+}
+
+/// Raised when nobody wants the result any more.
+pub type Cancel = watch::Receiver<bool>;
+
+/// Runs builds in their sandbox.
+pub trait Builders: Send + Sync {
+    /// Builds the tar stream that comes out of `source`. `Ok(None)` for a dry run.
+    fn build(&self, request: BuildRequest, source: OwnedFd, lines: Lines, cancel: Cancel) -> BoxFuture<'_, Result<Option<BuiltSlug>, Failure>>;
+    /// Forgets the dependency caches of an app.
+    fn purge_cache(&self, number: AppNumber) -> BoxFuture<'_, Result<(), Failure>>;
+    /// Removes a slug that no release needs.
+    fn remove_slug(&self, number: AppNumber, slug: SlugId) -> BoxFuture<'_, Result<(), Failure>>;
+    /// Free and total bytes of the disk that holds slugs and builds.
+    fn disk_bytes(&self) -> Result<(u64, u64), Failure>;
+}
+
+/// The router, seen from above.
+pub trait FrontDoor: Send + Sync {
+    /// Routes of an app, whole; the last ones count.
+    fn put(&self, routes: AppRoutes);
+    /// The app is gone.
+    fn delete(&self, app: &AppName);
+    /// Resolves once every router has applied the last routes and has nothing in flight
+    /// to this run. A router that is gone counts as drained.
+    fn idle(&self, run: &RunId) -> BoxFuture<'_, ()>;
+}
+
+/// The database of an app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Database {
+    /// `postgresql`, `sqlite`, `none`.
+    pub kind: &'static str,
+    /// `DATABASE_URL`.
+    pub url: Option<Secret>,
+    /// The generated password, to be kept for the next call.
+    pub password: Option<Secret>,
+    /// Worth telling the person who made the app.
+    pub note: Option<String>,
+}
+
+/// Add-ons: databases.
+pub trait Databases: Send + Sync {
+    /// Which kind a new app gets on this box, without making anything.
+    fn kind(&self) -> &'static str;
+    /// Makes sure that database and role exist. Idempotent.
+    fn ensure(&self, number: AppNumber, kind: &str, password: Option<Secret>) -> BoxFuture<'_, Result<Database, Failure>>;
+    /// Drops both.
+    fn remove(&self, number: AppNumber) -> BoxFuture<'_, Result<(), Failure>>;
+    /// What `pg:info` tells.
+    fn info(&self, number: AppNumber) -> BoxFuture<'_, Result<api::pg::InfoReply, Failure>>;
+    /// The versioned psql binary (`/usr/bin/psql` is a wrapper that reads files of its own).
+    fn psql(&self) -> Result<String, Failure>;
+    /// One line for `status`.
+    fn summary(&self) -> String;
+    /// Stops the cluster (`stop --all`).
+    fn stop(&self) -> BoxFuture<'_, ()>;
+}
+
+/// Git repositories, each touched only as its own user.
+pub trait Repositories: Send + Sync {
+    /// Makes an empty bare repository. Idempotent.
+    fn create(&self, number: AppNumber) -> BoxFuture<'_, Result<(), Failure>>;
+    /// What a ref or commit resolves to, 40 hexadecimal digits.
+    fn resolve(&self, number: AppNumber, reference: &str) -> BoxFuture<'_, Result<Option<String>, Failure>>;
+    /// Streams a commit's tree as tar.
+    fn export(&self, number: AppNumber, commit: &str) -> BoxFuture<'_, Result<OwnedFd, Failure>>;
+    /// Serves `git push` or `git fetch` on the client's stdio; a push with the hook's socket.
+    fn serve(&self, number: AppNumber, verb: Verb, protocol: Option<String>, stdio: Stdio, hook: Option<OwnedFd>) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>>;
+    /// Removes what a killed push left behind. Only when none is running.
+    fn clean(&self, number: AppNumber) -> BoxFuture<'_, ()>;
+}
+
+/// The logs of apps.
+pub trait AppLogs: Send + Sync {
+    /// A line of paas about an app: `process` is `web.1`, `deploy`.
+    fn write(&self, number: AppNumber, process: &str, text: &str);
+    /// Sends what was asked for into `sink`, then, with `tail`, goes on until it is closed.
+    fn read(&self, app: AppName, number: AppNumber, query: Logs, sink: mpsc::Sender<Line>) -> BoxFuture<'_, Result<(), Failure>>;
+}
+
+/// Keys that may log in over SSH.
+pub trait LoginKeys: Send + Sync {
+    /// Replaces the list: (fingerprint, type, base64 blob).
+    fn write(&self, keys: Vec<(String, String, String)>) -> BoxFuture<'_, Result<(), Failure>>;
+}
