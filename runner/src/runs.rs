@@ -57,6 +57,8 @@ pub struct RunEnd {
     pub shim_lost: bool,
     /// It was killed because the grace period of a stop ran out.
     pub stop_timed_out: bool,
+    /// The machine was started anew meanwhile; nothing of the run is left.
+    pub rebooted: bool,
     /// When, in milliseconds since 1970 UTC.
     pub ended_unix_ms: i64,
 }
@@ -75,6 +77,15 @@ pub enum StartError {
         /// What the system said.
         detail: String,
     },
+}
+
+/// The way to launch, which may die and be replaced at any time; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Launcher {}
+
+impl Launcher {
+    /// Takes the socket of a fresh launch (from the guardian).
+    pub fn replace(&self, _socket: OwnedFd) {}
 }
 
 /// Starts and adopts runs; cheap to clone.
@@ -99,6 +110,11 @@ pub enum Adopted {
 }
 
 impl Runs {
+    /// Runs below `root`, started through `launcher`.
+    pub fn new(root: PathBuf, _launcher: Launcher) -> Self {
+        Self { _root: root }
+    }
+
     /// Starts a run and returns once its shim keeps it and the child was let go.
     pub async fn start(&self, _request: RunRequest) -> Result<LiveRun, StartError> {
         Err(StartError::LaunchGone)
@@ -128,6 +144,11 @@ impl Runs {
     /// Empties and removes a folder as its owner: `layers/RUN`, `releases/SHA256`,
     /// `builds/BUILD`, `cache`, `repository`, `data`, `app` (all of them).
     pub async fn wipe(&self, _app: AppNumber, _subject: &str) -> Result<(), StartError> {
+        Ok(())
+    }
+
+    /// Has launch replace `ssh/authorized_keys`.
+    pub async fn write_authorized_keys(&self, _text: &[u8]) -> Result<(), StartError> {
         Ok(())
     }
 
