@@ -16,6 +16,7 @@ mod release;
 mod routes;
 mod secret;
 mod slug;
+pub mod text;
 
 pub use env::{ConfigVars, EnvKey};
 pub use exit::{ExitStatus, StopReason};
