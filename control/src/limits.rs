@@ -20,3 +20,7 @@ pub const SHOWN_LINES_MAX: usize = 10_000;
 pub const KEPT_RELEASES: u32 = 10;
 /// How long a one-off of a person may run; Heroku's limit is a day.
 pub const RUN_SECONDS_MAX: u64 = 24 * 60 * 60;
+/// Lines of a crashed candidate that its refusal repeats.
+pub const REFUSAL_LINES_MAX: usize = 20;
+/// A switch is given up after this, if nothing else has ended it.
+pub const SWITCH_MAX: std::time::Duration = std::time::Duration::from_secs(30 * 60);

@@ -1,0 +1,176 @@
+//! One task per app: it alone decides what runs of it, so nothing has to be locked.
+//!
+//! ```text
+//! perform, deploy ──AppCommand──▶ task ──AppTarget──▶ engine
+//!                                   ▲  └──AppRoutes──▶ front door
+//!                                   └──── AppObserved ──┘
+//! ```
+
+mod restarts;
+mod routing;
+mod switching;
+mod task;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use api::{Failure, Kind};
+use model::engine::{AppObserved, ReleaseMode};
+use model::{AppName, AppNumber, ConfigVars, Formation, Hostname, ProcessType, Release, ReleaseVersion, SlugManifest};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::limits::APP_MAILBOX_COMMANDS_MAX;
+use crate::seams::{Cancel, Lines};
+use crate::services::Services;
+
+/// What stays the same while an app lives under one name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppIdentity {
+    /// Its name.
+    pub name: AppName,
+    /// Its number.
+    pub number: AppNumber,
+    /// Its lasting port.
+    pub port: u16,
+    /// Host names that lead to it; the first is its default name.
+    pub hosts: Vec<Hostname>,
+}
+
+/// A release with everything it needs to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunnableRelease {
+    /// The release.
+    pub release: Release,
+    /// What its slug says of itself.
+    pub manifest: SlugManifest,
+    /// Its config vars.
+    pub config: ConfigVars,
+}
+
+/// A switch that is asked for.
+#[derive(Debug)]
+pub struct SwitchRequest {
+    /// Where to.
+    pub runnable: RunnableRelease,
+    /// How many of each it should run.
+    pub formation: Formation,
+    /// Whether the `release:` line runs first.
+    pub release_phase: bool,
+    /// Where progress goes.
+    pub lines: Lines,
+    /// Raised when nobody wants it any more.
+    pub cancel: Cancel,
+    /// What came of it.
+    pub reply: oneshot::Sender<Result<(), Failure>>,
+}
+
+/// What the task is asked.
+#[derive(Debug)]
+pub enum AppCommand {
+    /// Switch to a candidate.
+    Switch(Box<SwitchRequest>),
+    /// The stored scale has changed.
+    Scale(Formation),
+    /// Restart these instances; answers with their names.
+    Restart(Option<String>, oneshot::Sender<Result<Vec<String>, Failure>>),
+    /// `ps:stop` and `ps:start`.
+    SetStopped(bool),
+    /// The types that may overlap have changed.
+    SetOverlap(BTreeSet<ProcessType>),
+    /// Stop everything, take the routes away, answer when nothing is left, and end.
+    Close(oneshot::Sender<()>),
+    /// From the task's own helper: the release phase ended.
+    ReleasePhaseEnded(ReleaseVersion, Result<(), String>),
+}
+
+/// What others may look at.
+#[derive(Debug, Clone, Default)]
+pub struct AppView {
+    /// The release that serves.
+    pub current: Option<ReleaseVersion>,
+    /// Commands of the current release.
+    pub commands: BTreeMap<ProcessType, String>,
+    /// The scale.
+    pub formation: Formation,
+    /// `ps:stop` was asked.
+    pub stopped: bool,
+    /// Modes of the releases in play.
+    pub modes: BTreeMap<ReleaseVersion, ReleaseMode>,
+    /// The instances.
+    pub observed: AppObserved,
+}
+
+/// How others reach the task.
+#[derive(Debug, Clone)]
+pub struct AppHandle {
+    /// Who it is about.
+    pub identity: AppIdentity,
+    commands: mpsc::Sender<AppCommand>,
+    /// What it looks like now.
+    pub view: watch::Receiver<AppView>,
+    /// Held from the start of a build to the end of its switch: one at a time per app.
+    pub deploying: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// With what a task starts.
+#[derive(Debug)]
+pub struct AppStart {
+    /// Who.
+    pub identity: AppIdentity,
+    /// What serves, if anything does.
+    pub current: Option<RunnableRelease>,
+    /// The scale.
+    pub formation: Formation,
+    /// `ps:stop` was asked.
+    pub stopped: bool,
+    /// Values of add-ons.
+    pub addon_env: ConfigVars,
+    /// Types that may overlap; always holds `web`.
+    pub overlap: BTreeSet<ProcessType>,
+    /// What is found running was started before: do not tell it again.
+    pub adopting: bool,
+}
+
+impl AppHandle {
+    /// Starts the task of an app.
+    pub fn start(services: Arc<Services>, start: AppStart) -> Self {
+        let (commands, mailbox) = mpsc::channel(APP_MAILBOX_COMMANDS_MAX);
+        let (view_sender, view) = watch::channel(AppView::default());
+        let identity = start.identity.clone();
+        let task = task::AppTask::new(services.clone(), start, commands.clone(), view_sender);
+        services.spawn_critical("app task", task.run(mailbox));
+        Self { identity, commands, view, deploying: Arc::default() }
+    }
+
+    /// Sends a command; a full mailbox is an answer, not a wait.
+    pub fn send(&self, command: AppCommand) -> Result<(), Failure> {
+        self.commands.try_send(command).map_err(|_| {
+            Failure::new(Kind::Unavailable, "app.busy", format!("{} is busy", self.identity.name)).fix("try again in a moment")
+        })
+    }
+
+    /// Switches to a candidate and waits for what came of it.
+    pub async fn switch(&self, request: impl FnOnce(oneshot::Sender<Result<(), Failure>>) -> SwitchRequest) -> Result<(), Failure> {
+        let (reply, answer) = oneshot::channel();
+        self.send(AppCommand::Switch(Box::new(request(reply))))?;
+        answer.await.unwrap_or_else(|_| Err(gone(&self.identity.name)))
+    }
+
+    /// Restarts instances and returns their names.
+    pub async fn restart(&self, what: Option<String>) -> Result<Vec<String>, Failure> {
+        let (reply, answer) = oneshot::channel();
+        self.send(AppCommand::Restart(what, reply))?;
+        answer.await.unwrap_or_else(|_| Err(gone(&self.identity.name)))
+    }
+
+    /// Stops everything of it and ends the task.
+    pub async fn close(&self) -> Result<(), Failure> {
+        let (reply, answer) = oneshot::channel();
+        self.send(AppCommand::Close(reply))?;
+        answer.await.map_err(|_| gone(&self.identity.name))
+    }
+}
+
+fn gone(name: &AppName) -> Failure {
+    Failure::new(Kind::Unavailable, "app.gone", format!("{name} went away meanwhile")).fix("look with `paas apps`")
+}

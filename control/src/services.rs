@@ -1,0 +1,77 @@
+//! What every part of control works with.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use model::{Formation, ReleaseVersion};
+
+use crate::app::AppIdentity;
+use crate::seams::{AppLogs, Builders, Databases, Engine, FrontDoor, LoginKeys, Repositories};
+use crate::store::Store;
+use crate::story::Told;
+
+/// The seams, the store and the clock.
+pub struct Services {
+    /// The store.
+    pub store: Store,
+    /// Runs apps.
+    pub engine: Arc<dyn Engine>,
+    /// The router.
+    pub front_door: Arc<dyn FrontDoor>,
+    /// Runs builds.
+    pub builders: Arc<dyn Builders>,
+    /// Databases.
+    pub databases: Arc<dyn Databases>,
+    /// Git repositories.
+    pub repositories: Arc<dyn Repositories>,
+    /// Logs.
+    pub logs: Arc<dyn AppLogs>,
+    /// SSH keys.
+    pub login_keys: Arc<dyn LoginKeys>,
+    /// Milliseconds since 1970 UTC.
+    pub clock: fn() -> i64,
+    /// Called when a task that must not end has ended: the server stops, apps do not.
+    pub fatal: fn(&str),
+}
+
+impl std::fmt::Debug for Services {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Services")
+    }
+}
+
+impl Services {
+    /// The time, in milliseconds since 1970 UTC.
+    pub fn now_unix_ms(&self) -> i64 {
+        (self.clock)()
+    }
+
+    /// Spawns a task whose panic ends the server: half a server is worse than none,
+    /// since shims and router go on without it and the next one adopts them.
+    pub fn spawn_critical(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let fatal = self.fatal;
+        let handle = tokio::spawn(task);
+        tokio::spawn(async move {
+            if let Err(error) = handle.await
+                && error.is_panic()
+            {
+                fatal(name);
+            }
+        });
+    }
+
+    /// Keeps what went wrong with an instance as an event.
+    pub async fn record_trouble(&self, identity: &AppIdentity, told: &Told) {
+        let text = format!("{}: {}", told.process, told.text);
+        let event = crate::store::NewEvent::instance_trouble(&told.process, &text);
+        if let Err(error) = self.store.record_event(Some(identity.number), event, self.now_unix_ms()).await {
+            tracing::error!(app = %identity.name, %error, "an event is not stored");
+        }
+    }
+
+    /// THE flip: one transaction moves `app.current`, promotes its config and writes the event.
+    pub async fn store_switch(&self, identity: &AppIdentity, version: ReleaseVersion, formation: &Formation) -> Result<(), String> {
+        let stored = self.store.switch_release(identity.number, version, formation.clone(), self.now_unix_ms()).await;
+        stored.map_err(|error| format!("the store could not be written: {error}"))
+    }
+}

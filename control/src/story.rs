@@ -1,0 +1,161 @@
+//! What happened to an app's instances, told once: a pure comparison of what the
+//! engine saw before and now. The lines go to `logs` (`paas[web.1]: …`) and, for what
+//! a person should know later, to `events`.
+
+use std::collections::BTreeMap;
+
+use model::engine::{AppObserved, InstanceObserved, InstancePhase};
+use model::{InstanceId, ReleaseVersion, RunId, StopReason};
+
+/// What has been told already.
+#[derive(Debug, Default)]
+pub struct Story {
+    seen: BTreeMap<(InstanceId, ReleaseVersion), Seen>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Seen {
+    phase: InstancePhase,
+    run: Option<RunId>,
+    last_end: Option<RunId>,
+}
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// `web.1`.
+    pub process: String,
+    /// What happened.
+    pub text: String,
+    /// Whether it is also kept as an event: something went wrong.
+    pub trouble: bool,
+}
+
+impl Story {
+    /// The lines for what changed since the last call. The first call after a server
+    /// start tells nothing: what is found was told by the server before.
+    pub fn tell(&mut self, observed: &AppObserved, silently: bool) -> Vec<Told> {
+        let mut lines = Vec::new();
+        let mut now = BTreeMap::new();
+        for instance in &observed.instances {
+            let key = (instance.instance.clone(), instance.version);
+            let seen = Seen {
+                phase: instance.phase,
+                run: instance.run.clone(),
+                last_end: instance.last_end.as_ref().map(|end| end.run.clone()),
+            };
+            if !silently && self.seen.get(&key) != Some(&seen) {
+                changes(self.seen.get(&key), instance, &mut lines);
+            }
+            now.insert(key, seen);
+        }
+        self.seen = now;
+        lines
+    }
+}
+
+fn changes(before: Option<&Seen>, instance: &InstanceObserved, lines: &mut Vec<Told>) {
+    let mut say = |text: String, trouble: bool| lines.push(Told { process: instance.instance.name(), text, trouble });
+    if let Some(end) = &instance.last_end
+        && before.and_then(|b| b.last_end.as_ref()) != Some(&end.run)
+    {
+        let expected = end.reason == StopReason::Asked;
+        let code = end.reason.code().map(|c| format!("Error {c}: ")).unwrap_or_default();
+        let text = match end.reason {
+            StopReason::Exited => format!("Process {} after {}", end.status, duration(end.ran_ms)),
+            StopReason::Asked => format!("Stopped ({})", end.status),
+            _ => format!("{code}Restarting: {} ({}, ran {})", end.reason, end.status, duration(end.ran_ms)),
+        };
+        say(text, !expected);
+    }
+    let phase_before = before.map_or(InstancePhase::Down, |b| b.phase);
+    if phase_before == instance.phase {
+        return;
+    }
+    match instance.phase {
+        InstancePhase::Starting => say(format!("Starting ({})", instance.version), false),
+        InstancePhase::Ready if phase_before == InstancePhase::Unready => say("Answers again, back in the routes".to_owned(), false),
+        InstancePhase::Ready => {
+            let check = instance.check.as_ref().map(|c| format!(" ({c})")).unwrap_or_default();
+            let after = instance.ready_after_ms.map(|ms| format!(" after {}", duration(ms))).unwrap_or_default();
+            say(format!("State changed from starting to up{after}{check}"), false);
+        }
+        InstancePhase::Unready => say("Silent: out of the routes until it answers".to_owned(), true),
+        InstancePhase::Backoff => say(format!("State changed to crashed, restart {} follows", instance.restarts + 1), false),
+        InstancePhase::Failed => say("Failed, not started again".to_owned(), true),
+        InstancePhase::Finished => say("Finished: ended with 0 three times at once, not started again".to_owned(), false),
+        InstancePhase::Stuck => say("Stuck: does not end even after SIGKILL; its slot and ports stay taken".to_owned(), true),
+        InstancePhase::Stopping => say("Stopping with SIGTERM".to_owned(), false),
+        InstancePhase::Draining | InstancePhase::Down => {}
+    }
+}
+
+/// A duration as people say it: `0.8 s`, `12 s`, `3 min`, `2 h`.
+pub fn duration(ms: u64) -> String {
+    match ms {
+        0..10_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
+        10_000..120_000 => format!("{} s", ms / 1_000),
+        120_000..7_200_000 => format!("{} min", ms / 60_000),
+        _ => format!("{} h", ms / 3_600_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::ExitStatus;
+    use model::engine::LastEnd;
+
+    fn seen(phase: InstancePhase, run: u64, ended: Option<(u64, StopReason)>) -> AppObserved {
+        let instance = InstanceId::parse(&"hello".parse().expect("app"), "web.1").expect("instance");
+        let run_of = |number| RunId { instance: instance.clone(), version: ReleaseVersion(7), number };
+        AppObserved {
+            instances: vec![InstanceObserved {
+                run: Some(run_of(run)),
+                last_end: ended.map(|(number, reason)| LastEnd {
+                    run: run_of(number),
+                    status: ExitStatus::Signal { signal: 9, core: false },
+                    reason,
+                    at_unix_ms: 0,
+                    ran_ms: 75_000,
+                    last_lines: vec![],
+                }),
+                instance: instance.clone(),
+                version: ReleaseVersion(7),
+                phase,
+                port: None,
+                shim_pid: None,
+                since_unix_ms: 0,
+                ready_after_ms: Some(812),
+                check: Some("GET / -> 200".to_owned()),
+                probe_status: Some(200),
+                restarts: 1,
+                next_start_unix_ms: None,
+            }],
+        }
+    }
+
+    #[test]
+    fn a_restart_for_silence_is_told_once_with_its_reason() {
+        let mut story = Story::default();
+        story.tell(&seen(InstancePhase::Ready, 1, None), false);
+        let reason = StopReason::Silent { seconds: 60, probe: "GET / timed out".to_owned() };
+        let after = seen(InstancePhase::Starting, 2, Some((1, reason)));
+        let told: Vec<_> = story.tell(&after, false).into_iter().map(|t| t.text).collect();
+        assert_eq!(told, ["Restarting: silent for 60 s (GET / timed out) (killed by SIGKILL, ran 75 s)", "Starting (v7)"]);
+        assert_eq!(story.tell(&after, false), []);
+    }
+
+    #[test]
+    fn what_a_new_server_finds_is_not_told_again() {
+        let mut story = Story::default();
+        assert_eq!(story.tell(&seen(InstancePhase::Ready, 1, None), true), []);
+        assert_eq!(story.tell(&seen(InstancePhase::Ready, 1, None), false), []);
+    }
+
+    #[test]
+    fn durations_read_as_people_say_them() {
+        let all = [0, 812, 9_999, 75_000, 600_000, 7_200_000].map(duration);
+        assert_eq!(all, ["0.0 s", "0.8 s", "9.9 s", "75 s", "10 min", "2 h"]);
+    }
+}
