@@ -18,6 +18,7 @@ def facts():
     return {
         "app": os.environ.get("APP", "hello"),
         "host": socket.gethostname(),
+        "asked_as": request.host,
         "instance": os.environ.get("DYNO", "web.1"),
         "release": os.environ.get("RELEASE_VERSION", "not released"),
         "version": VERSION,
