@@ -66,6 +66,8 @@ pub enum Damage {
     Checksum,
     /// The checksum is right, the content is of no known kind.
     Content,
+    /// The segment ends in the middle of it: its writer was killed.
+    Torn,
 }
 
 /// The header of a segment whose first record will have this number.

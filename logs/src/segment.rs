@@ -108,7 +108,7 @@ impl Writer {
 
     /// Lines that were lost and not yet told of.
     pub fn lost(&self) -> u64 {
-        self.lost
+        self.lost + self.marked
     }
 
     /// Hands everything to the kernel, where readers see it.
@@ -117,9 +117,6 @@ impl Writer {
             return Ok(());
         }
         let result = self.write_buffer();
-        if result.is_err() {
-            self.lost += self.buffered + self.marked;
-        }
         self.buffer.clear();
         self.buffer.shrink_to(BATCH_BYTES);
         self.buffered = 0;
@@ -173,23 +170,33 @@ impl Writer {
     }
 
     fn write_buffer(&mut self) -> io::Result<()> {
-        let mut current = match self.current.take() {
-            Some(current) if self.is_usable(&current)? => current,
-            _ => self.create()?,
-        };
-        match current.file.write_all(&self.buffer) {
-            Ok(()) => {
-                current.bytes += self.buffer.len() as u64;
+        let mut written = 0;
+        let result = self.usable_segment().and_then(|mut current| {
+            let result = write_counted(&current.file, &self.buffer, &mut written);
+            let (whole_bytes, _) = whole_records(&self.buffer[..written]);
+            current.bytes += whole_bytes as u64;
+            // A torn record is cut off, or its segment is left. What readers may have
+            // seen whole stays where it is.
+            if written == whole_bytes || current.file.set_len(current.bytes).is_ok() {
                 self.current = Some(current);
-                Ok(())
             }
-            Err(error) => {
-                // Half a batch may stand there: cut it off, or leave the segment.
-                if current.file.set_len(current.bytes).is_ok() {
-                    self.current = Some(current);
-                }
-                Err(error)
-            }
+            result
+        });
+        if result.is_err() {
+            let (_, whole) = whole_records(&self.buffer[..written]);
+            self.lost += match (self.marked, whole) {
+                (0, whole) => self.buffered - whole,
+                (marked, 0) => self.buffered + marked,
+                (_, whole) => self.buffered - (whole - 1),
+            };
+        }
+        result
+    }
+
+    fn usable_segment(&mut self) -> io::Result<Current> {
+        match self.current.take() {
+            Some(current) if self.is_usable(&current)? => Ok(current),
+            _ => self.create(),
         }
     }
 
@@ -303,6 +310,32 @@ pub(crate) fn list(directory: &impl AsFd) -> io::Result<Vec<u32>> {
     }
     numbers.sort_unstable();
     Ok(numbers)
+}
+
+/// Writes all of it; `written` tells how far it came if that fails.
+fn write_counted(mut file: &File, bytes: &[u8], written: &mut usize) -> io::Result<()> {
+    while *written < bytes.len() {
+        match file.write(&bytes[*written..]) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => *written += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Bytes and number of the whole records at the beginning of `bytes`.
+fn whole_records(bytes: &[u8]) -> (usize, u64) {
+    let (mut end, mut count) = (0, 0);
+    while let Some((body, _)) = bytes[end..].first_chunk().and_then(|prefix| record::read_prefix(*prefix).ok()) {
+        if end + PREFIX_BYTES + body > bytes.len() {
+            break;
+        }
+        end += PREFIX_BYTES + body;
+        count += 1;
+    }
+    (end, count)
 }
 
 struct Scan {
