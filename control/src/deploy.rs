@@ -5,13 +5,14 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use api::{Failure, Kind};
-use model::{Cause, Formation, ProcessType, Release, ReleaseVersion};
+use model::{AppNumber, Cause, ConfigVersion, Formation, ProcessType, Release, ReleaseVersion, SlugId, SlugManifest};
 use tokio::sync::mpsc;
 
 use crate::app::{AppHandle, RunnableRelease, SwitchRequest};
 use crate::control::Control;
 use crate::limits::{BUILD_FREE_BYTES_MIN, PUSH_LINES_QUEUED_MAX, SWITCH_MAX};
 use crate::seams::{BuildRequest, BuiltSlug, Cancel, Lines};
+use crate::store::{BuildEnd, BuildFailure, BuildState, EventCode, NewEvent, NewRelease, NewSlug, StoreError};
 use crate::story::duration;
 
 /// What to deploy.
@@ -47,8 +48,9 @@ impl Control {
         self.check_space()?;
         let began = tokio::time::Instant::now();
         let number = app.identity.number;
-        let now = self.services.now_unix_ms();
-        let build = self.services.store.begin_build(number, &request.commit, &request.actor, now).await?;
+        let short = request.commit.get(..7).unwrap_or_default();
+        let event = self.event_of(&request.actor, EventCode::BuildStarted, format!("build of {short} started"));
+        let build = self.services.store.begin_build(number, request.commit.clone(), event).await?;
         let (kept, recorder) = self.record_lines(app, build, &request.lines);
         let result = self.deploy_recorded(app, &request, build, source, &kept, began).await;
         if let Err(failure) = &result {
@@ -57,17 +59,23 @@ impl Control {
         drop(kept);
         // The log is whole before anybody is told that it ended.
         let _ = recorder.await;
-        let finished = self.services.now_unix_ms();
-        let stored = match &result {
-            Ok(deployed) => self.services.store.finish_build(number, build, deployed.as_ref().map(|d| d.version), None, finished).await,
-            Err(failure) => {
-                let state = if *request.cancel.borrow() { "cancelled" } else { "failed" };
-                self.services.store.finish_build(number, build, None, Some((state, failure)), finished).await
-            }
-        };
-        stored?;
-        self.collect_garbage(app).await;
+        self.finish(&request, number, build, &result).await?;
+        self.collect_garbage().await;
         result
+    }
+
+    async fn finish(&self, request: &DeployRequest, number: AppNumber, build: u32, result: &Result<Option<Deployed>, Failure>) -> Result<(), Failure> {
+        let cancelled = *request.cancel.borrow();
+        let (state, code, text) = match result {
+            Ok(Some(deployed)) => (BuildState::Succeeded, EventCode::BuildSucceeded, format!("build {build} is {}", deployed.version)),
+            Ok(None) => (BuildState::Refused, EventCode::BuildRefused, format!("build {build} was a dry run")),
+            Err(_) if cancelled => (BuildState::Cancelled, EventCode::BuildCancelled, format!("build {build} was cancelled")),
+            Err(failure) => (BuildState::Failed, EventCode::BuildFailed, format!("build {build} failed: {}", failure.what)),
+        };
+        let failure = result.as_ref().err().map(|f| BuildFailure { code: f.code.clone(), what: f.what.clone() });
+        let version = result.as_ref().ok().and_then(|deployed| deployed.as_ref().map(|d| d.version));
+        let end = BuildEnd { state, failure, slug: None, version };
+        Ok(self.services.store.finish_build(number, build, end, self.event_of(&request.actor, code, text)).await?)
     }
 
     async fn deploy_recorded(
@@ -91,7 +99,7 @@ impl Control {
         let release = self.candidate(app, &slug, cause, &request.actor).await?;
         let version = release.version;
         let formation = release.formation.clone();
-        self.switch(app, release, slug, true, lines.clone(), request.cancel.clone()).await?;
+        self.switch(app, release, slug.manifest, true, lines.clone(), request.cancel.clone()).await?;
         self.say_deployed(app, &formation, lines, built_in, began.elapsed());
         Ok(Some(Deployed { version, commit: request.commit.clone() }))
     }
@@ -109,8 +117,8 @@ impl Control {
                 }
             }
         };
-        let record = self.services.store.app_record(app.identity.number).await?;
-        let (_, config) = self.services.store.current_config(app.identity.number).await?;
+        let record = self.services.store.app(app.identity.number).await?;
+        let (_, config) = self.services.store.config_current(app.identity.number).await?;
         let wanted = BuildRequest {
             app: app.identity.name.clone(),
             number: app.identity.number,
@@ -120,7 +128,7 @@ impl Control {
             config,
             use_cache: !request.rebuild,
             plan_only: request.dry_run,
-            database: record.database_kind,
+            database: record.database.as_str(),
             formation: app.view.borrow().formation.clone(),
         };
         self.services.builders.build(wanted, source, lines.clone(), request.cancel.clone()).await
@@ -129,13 +137,28 @@ impl Control {
     /// Inserts the slug and a candidate release that runs it with the current config.
     async fn candidate(&self, app: &AppHandle, slug: &BuiltSlug, cause: Cause, actor: &str) -> Result<Release, Failure> {
         let number = app.identity.number;
-        let now = self.services.now_unix_ms();
-        self.services.store.insert_slug(number, slug.id, slug.bytes, slug.manifest.clone(), now).await?;
+        let store = &self.services.store;
+        let new = NewSlug { slug: slug.id, bytes: slug.bytes, manifest: slug.manifest_text.clone() };
+        store.insert_slug(number, new, self.services.now_unix_ms()).await?;
         let types = slug.manifest.commands.keys().cloned().collect();
         let formation = app.view.borrow().formation.carried_over(&types);
-        let (config_version, _) = self.services.store.current_config(number).await?;
-        let release = self.services.store.insert_candidate(number, slug.id, config_version, formation, cause, actor, now).await?;
-        Ok(release)
+        let (config_version, _) = store.config_current(number).await?;
+        self.insert_candidate(app, slug.id, config_version, formation, cause, actor).await
+    }
+
+    /// Makes the next release of an app, as a candidate.
+    pub(crate) async fn insert_candidate(
+        &self,
+        app: &AppHandle,
+        slug: SlugId,
+        config_version: ConfigVersion,
+        formation: Formation,
+        cause: Cause,
+        actor: &str,
+    ) -> Result<Release, Failure> {
+        let event = self.event_of(actor, EventCode::ReleaseCreated, format!("new release: {cause}"));
+        let release = NewRelease { slug, config_version, formation, cause };
+        Ok(self.services.store.insert_candidate_release(app.identity.number, release, event).await?)
     }
 
     /// Switches to a candidate; its failure is recorded as its outcome.
@@ -143,16 +166,16 @@ impl Control {
         &self,
         app: &AppHandle,
         release: Release,
-        slug: BuiltSlug,
+        manifest: SlugManifest,
         release_phase: bool,
         lines: Lines,
         cancel: Cancel,
     ) -> Result<(), Failure> {
         let number = app.identity.number;
         let version = release.version;
-        let config = self.services.store.config(number, release.config_version).await?;
+        let config = self.services.store.config_at(number, release.config_version).await?;
         let formation = release.formation.clone();
-        let runnable = RunnableRelease { release, manifest: slug.manifest, config };
+        let runnable = RunnableRelease { release, manifest, config };
         // The app's own clocks (boot timeout, stop grace) end long before this one.
         let (give_up, also_cancel) = tokio::sync::watch::channel(false);
         let switching = app.switch(|reply| SwitchRequest { runnable, formation, release_phase, lines, cancel: also_cancel, reply });
@@ -176,8 +199,12 @@ impl Control {
             }
         };
         if let Err(failure) = &result {
-            let now = self.services.now_unix_ms();
-            self.services.store.fail_release(number, version, &failure.what, now).await?;
+            let event = self.event_of("paas", EventCode::ReleaseFailed, failure.what.clone());
+            // A switch that went through just as it was given up is no failure.
+            match self.services.store.fail_release(number, version, failure.what.clone(), event).await {
+                Err(StoreError::ReleaseDecided(_)) => {}
+                other => other?,
+            }
         }
         result
     }
@@ -227,6 +254,12 @@ impl Control {
         Err(Failure::new(Kind::Host, "disk.full", format!("not enough space to build: {} MB free of {} MB", mb(free), mb(total)))
             .why(format!("a build needs at least {} MB", mb(BUILD_FREE_BYTES_MIN)))
             .fix("remove what is not needed any more: `paas builds:cache purge`, `paas apps:destroy` of old apps; then push again"))
+    }
+}
+
+impl Control {
+    pub(crate) fn event_of(&self, actor: &str, code: EventCode, text: String) -> NewEvent {
+        NewEvent::new(self.services.now_unix_ms(), actor, code, text)
     }
 }
 

@@ -16,11 +16,13 @@ pub const RELEASE_PHASE_SECONDS_MAX: u64 = 600;
 pub const BUILD_FREE_BYTES_MIN: u64 = 256 * 1024 * 1024;
 /// Lines that `logs` and `events` show at most.
 pub const SHOWN_LINES_MAX: usize = 10_000;
-/// Releases whose slugs are kept besides the running one.
-pub const KEPT_RELEASES: u32 = 10;
+/// A slug younger than this is not removed: a build may be about to release it.
+pub const GARBAGE_AGE_MIN_MS: i64 = 60 * 60 * 1_000;
 /// How long a one-off of a person may run; Heroku's limit is a day.
 pub const RUN_SECONDS_MAX: u64 = 24 * 60 * 60;
 /// Lines of a crashed candidate that its refusal repeats.
 pub const REFUSAL_LINES_MAX: usize = 20;
 /// A switch is given up after this, if nothing else has ended it.
 pub const SWITCH_MAX: std::time::Duration = std::time::Duration::from_secs(30 * 60);
+/// Releases and builds that a listing shows.
+pub const SHOWN_RELEASES_MAX: usize = 50;

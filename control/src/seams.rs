@@ -139,6 +139,8 @@ pub struct BuiltSlug {
     pub bytes: u64,
     /// What it says of itself.
     pub manifest: SlugManifest,
+    /// The same in the builder's wire form, as it is stored.
+    pub manifest_text: String,
 }
 
 /// Raised when nobody wants the result any more.
@@ -148,10 +150,12 @@ pub type Cancel = watch::Receiver<bool>;
 pub trait Builders: Send + Sync {
     /// Builds the tar stream that comes out of `source`. `Ok(None)` for a dry run.
     fn build(&self, request: BuildRequest, source: OwnedFd, lines: Lines, cancel: Cancel) -> BoxFuture<'_, Result<Option<BuiltSlug>, Failure>>;
+    /// Reads a manifest in the builder's wire form.
+    fn manifest(&self, text: &str) -> Result<SlugManifest, Failure>;
     /// Forgets the dependency caches of an app.
     fn purge_cache(&self, number: AppNumber) -> BoxFuture<'_, Result<(), Failure>>;
-    /// Removes a slug that no release needs.
-    fn remove_slug(&self, number: AppNumber, slug: SlugId) -> BoxFuture<'_, Result<(), Failure>>;
+    /// Removes the file of a slug that no release needs.
+    fn remove_slug(&self, slug: SlugId) -> BoxFuture<'_, Result<(), Failure>>;
     /// Free and total bytes of the disk that holds slugs and builds.
     fn disk_bytes(&self) -> Result<(u64, u64), Failure>;
 }
@@ -224,4 +228,16 @@ pub trait AppLogs: Send + Sync {
 pub trait LoginKeys: Send + Sync {
     /// Replaces the list: (fingerprint, type, base64 blob).
     fn write(&self, keys: Vec<(String, String, String)>) -> BoxFuture<'_, Result<(), Failure>>;
+}
+
+/// The machine that the server runs on.
+pub trait Host: Send + Sync {
+    /// Available and total memory in bytes.
+    fn memory_bytes(&self) -> (u64, u64);
+    /// The process id of the router's shim, if it runs.
+    fn router_shim_pid(&self) -> Option<u32>;
+    /// Stops the router (`stop --all`).
+    fn stop_router(&self) -> BoxFuture<'_, ()>;
+    /// Ends this server a moment later, when its last answer is out.
+    fn stop_server(&self);
 }

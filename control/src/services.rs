@@ -3,11 +3,11 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use model::{Formation, ReleaseVersion};
+use model::ReleaseVersion;
 
 use crate::app::AppIdentity;
-use crate::seams::{AppLogs, Builders, Databases, Engine, FrontDoor, LoginKeys, Repositories};
-use crate::store::Store;
+use crate::seams::{AppLogs, Builders, Databases, Engine, FrontDoor, Host, LoginKeys, Repositories};
+use crate::store::{EventCode, NewEvent, Store};
 use crate::story::Told;
 
 /// The seams, the store and the clock.
@@ -28,6 +28,8 @@ pub struct Services {
     pub logs: Arc<dyn AppLogs>,
     /// SSH keys.
     pub login_keys: Arc<dyn LoginKeys>,
+    /// The machine.
+    pub host: Arc<dyn Host>,
     /// Milliseconds since 1970 UTC.
     pub clock: fn() -> i64,
     /// Called when a task that must not end has ended: the server stops, apps do not.
@@ -63,15 +65,16 @@ impl Services {
     /// Keeps what went wrong with an instance as an event.
     pub async fn record_trouble(&self, identity: &AppIdentity, told: &Told) {
         let text = format!("{}: {}", told.process, told.text);
-        let event = crate::store::NewEvent::instance_trouble(&told.process, &text);
-        if let Err(error) = self.store.record_event(Some(identity.number), event, self.now_unix_ms()).await {
+        let event = NewEvent::new(self.now_unix_ms(), "paas", EventCode::InstanceCrashed, text);
+        if let Err(error) = self.store.record_event(Some(identity.number), event).await {
             tracing::error!(app = %identity.name, %error, "an event is not stored");
         }
     }
 
     /// THE flip: one transaction moves `app.current`, promotes its config and writes the event.
-    pub async fn store_switch(&self, identity: &AppIdentity, version: ReleaseVersion, formation: &Formation) -> Result<(), String> {
-        let stored = self.store.switch_release(identity.number, version, formation.clone(), self.now_unix_ms()).await;
-        stored.map_err(|error| format!("the store could not be written: {error}"))
+    pub async fn store_switch(&self, identity: &AppIdentity, version: ReleaseVersion) -> Result<(), String> {
+        let event = NewEvent::new(self.now_unix_ms(), "paas", EventCode::ReleaseSwitched, format!("traffic switched to {version}"));
+        let stored = self.store.switch_release(identity.number, version, event).await;
+        stored.map(|_| ()).map_err(|error| format!("the switch could not be stored: {error}"))
     }
 }

@@ -131,7 +131,7 @@ impl AppTask {
     async fn flip(&mut self) -> Result<(), String> {
         let Some(plan) = self.switching.as_ref().map(|s| s.rollout.plan().clone()) else { return Ok(()) };
         let formation = self.releases.get(&plan.new).map(|r| r.formation.clone()).unwrap_or_default();
-        self.services.store_switch(&self.identity, plan.new, &formation).await?;
+        self.services.store_switch(&self.identity, plan.new).await?;
         self.current = Some(plan.new);
         self.formation = formation;
         if let Some(switching) = &self.switching {

@@ -1,10 +1,11 @@
 //! The server's side of its Unix sockets: requests with their descriptors in, frames out.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 
 use api::wire::{self, FromClient, FromServer, Request};
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -57,17 +58,17 @@ pub async fn receive(stream: UnixStream) -> Result<Received, ReceiveError> {
     Ok(Received { request, descriptors, stream })
 }
 
-#[expect(unsafe_code, reason = "a descriptor that the kernel just made for us by SCM_RIGHTS has no other owner")]
 fn receive_some(stream: &UnixStream, chunk: &mut [u8], descriptors: &mut Vec<OwnedFd>) -> io::Result<usize> {
-    let mut space = nix::cmsg_space!([std::os::fd::RawFd; api::limits::REQUEST_DESCRIPTORS_MAX]);
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(api::limits::REQUEST_DESCRIPTORS_MAX))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut buffers = [io::IoSliceMut::new(chunk)];
-    let message = recvmsg::<()>(stream.as_raw_fd(), &mut buffers, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
-    for control in message.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(received) = control {
-            descriptors.extend(received.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+    let received = rustix::net::recvmsg(stream, &mut buffers, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            descriptors.extend(rights);
         }
     }
-    Ok(message.bytes)
+    Ok(received.bytes)
 }
 
 /// Sends one frame.
@@ -83,4 +84,57 @@ pub async fn next(stream: &mut OwnedReadHalf) -> Option<FromClient> {
     let mut body = vec![0; wire::body_length(header).ok()?];
     stream.read_exact(&mut body).await.ok()?;
     wire::decode(&body).ok()
+}
+
+/// Sends one message to another part of paas, with a descriptor on its first byte.
+pub async fn send_message<T: serde::Serialize>(stream: &UnixStream, message: &T, descriptor: Option<OwnedFd>) -> io::Result<()> {
+    let bytes = wire::encode(message).map_err(io::Error::other)?;
+    let mut sent = 0;
+    let mut descriptor = descriptor;
+    while sent < bytes.len() {
+        let rest = &bytes[sent..];
+        let rights = descriptor.as_ref().map(std::os::fd::AsFd::as_fd);
+        sent += stream.async_io(Interest::WRITABLE, || send_some(stream, rest, rights)).await?;
+        descriptor = None;
+    }
+    Ok(())
+}
+
+fn send_some(stream: &UnixStream, bytes: &[u8], descriptor: Option<std::os::fd::BorrowedFd<'_>>) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    let rights: Vec<_> = descriptor.into_iter().collect();
+    if !rights.is_empty() {
+        ancillary.push(SendAncillaryMessage::ScmRights(&rights));
+    }
+    Ok(rustix::net::sendmsg(stream, &[io::IoSlice::new(bytes)], &mut ancillary, SendFlags::NOSIGNAL)?)
+}
+
+/// Reads one message of another part of paas; `None` at its end.
+pub async fn receive_message<T: serde::de::DeserializeOwned>(stream: &UnixStream) -> io::Result<Option<T>> {
+    let mut header = [0; 4];
+    if !read_whole(stream, &mut header).await? {
+        return Ok(None);
+    }
+    let mut body = vec![0; wire::body_length(header).map_err(io::Error::other)?];
+    if !read_whole(stream, &mut body).await? {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    wire::decode(&body).map(Some).map_err(io::Error::other)
+}
+
+/// Fills the buffer; false if the stream ended before its first byte.
+async fn read_whole(stream: &UnixStream, buffer: &mut [u8]) -> io::Result<bool> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        stream.readable().await?;
+        match stream.try_read(&mut buffer[filled..]) {
+            Ok(0) if filled == 0 => return Ok(false),
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
 }

@@ -1,0 +1,197 @@
+//! Control itself: the apps there are, and what concerns all of them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use api::{Failure, Role};
+use model::{AppName, AppNumber, ConfigVars, EnvKey, Hostname, ProcessType};
+use tokio::sync::Semaphore;
+
+use crate::access::Actor;
+use crate::app::{AppHandle, AppIdentity, AppStart, RunnableRelease};
+use crate::services::Services;
+use crate::store::{App, EventCode, NewEvent};
+
+/// What control must know of the box.
+#[derive(Debug, Clone)]
+pub struct ControlSettings {
+    /// Apps answer as `APP.<domain>`.
+    pub domain: Hostname,
+    /// Where the router listens.
+    pub http: SocketAddr,
+    /// How people reach this box: a name or an address.
+    pub public_address: String,
+    /// The login user of `ssh paas@box`.
+    pub login_user: String,
+    /// Lasting ports of apps.
+    pub app_ports: RangeInclusive<u16>,
+    /// `root` or `rootless`.
+    pub mode: &'static str,
+    /// This server's version.
+    pub version: &'static str,
+}
+
+/// Decides over every app of a box.
+#[derive(Debug)]
+pub struct Control {
+    /// The store and the seams.
+    pub services: Arc<Services>,
+    pub(crate) settings: ControlSettings,
+    /// One build at a time per box: what builds must not starve what serves.
+    pub(crate) building: Semaphore,
+    apps: RwLock<BTreeMap<AppName, AppHandle>>,
+    pushes: Mutex<HashMap<AppNumber, u32>>,
+    pub(crate) cancels: Mutex<HashMap<AppNumber, tokio::sync::watch::Sender<bool>>>,
+}
+
+impl Control {
+    /// Starts with what the store holds: what an earlier server left half done is
+    /// settled, then every app gets its task.
+    pub async fn start(services: Arc<Services>, settings: ControlSettings) -> Result<Arc<Self>, Failure> {
+        let control = Arc::new(Self {
+            services,
+            settings,
+            building: Semaphore::new(1),
+            apps: RwLock::default(),
+            pushes: Mutex::default(),
+            cancels: Mutex::default(),
+        });
+        control.settle_interrupted().await?;
+        for app in control.services.store.list_apps().await? {
+            let handle = control.start_app(&app, true).await?;
+            control.insert(handle);
+        }
+        Ok(control)
+    }
+
+    /// Everything that an earlier server had begun and not ended has failed.
+    async fn settle_interrupted(&self) -> Result<(), Failure> {
+        let now = self.services.now_unix_ms();
+        let store = &self.services.store;
+        let builds = store.interrupt_builds(now).await?;
+        let candidates = store.candidate_releases().await?;
+        for (number, version) in &candidates {
+            let why = "the server ended before it was switched to";
+            let event = NewEvent::new(now, "paas", EventCode::ReleaseFailed, format!("{version} refused: {why}"));
+            store.fail_release(*number, *version, why.to_owned(), event).await?;
+        }
+        if builds.len() + candidates.len() > 0 {
+            tracing::info!(builds = builds.len(), candidates = candidates.len(), "what an earlier server left undone has failed");
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn start_app(&self, app: &App, adopting: bool) -> Result<AppHandle, Failure> {
+        let store = &self.services.store;
+        let current = match store.current_release(app.number).await? {
+            None => None,
+            Some(record) => {
+                let config = store.config_at(app.number, record.release.config_version).await?;
+                let slug = self.slug_of(app.number, record.release.slug).await?;
+                Some(RunnableRelease { release: record.release, manifest: slug.manifest, config })
+            }
+        };
+        let start = AppStart {
+            identity: self.identity(&app.name, app.number, app.port),
+            current,
+            formation: store.formation(app.number).await?,
+            stopped: app.stopped,
+            addon_env: self.addon_env(app).await?,
+            overlap: [ProcessType::web()].into(),
+            adopting,
+        };
+        Ok(AppHandle::start(self.services.clone(), start))
+    }
+
+    pub(crate) fn identity(&self, name: &AppName, number: AppNumber, port: u16) -> AppIdentity {
+        let host = format!("{name}.{}", self.settings.domain);
+        let hosts = host.parse().ok().into_iter().collect();
+        AppIdentity { name: name.clone(), number, port, hosts }
+    }
+
+    /// `DATABASE_URL`, looked up at each start of an app's task, never in a release.
+    pub(crate) async fn addon_env(&self, app: &App) -> Result<ConfigVars, Failure> {
+        let password = self.services.store.addon_value(app.number, "database", "password").await?;
+        let database = self.services.databases.ensure(app.number, app.database.as_str(), password).await?;
+        let mut env = ConfigVars::default();
+        if let (Some(url), Ok(key)) = (database.url, "DATABASE_URL".parse::<EnvKey>()) {
+            env.set(key, url)?;
+        }
+        if let Some(password) = database.password {
+            self.services.store.set_addon_value(app.number, "database", "password", password).await?;
+        }
+        Ok(env)
+    }
+
+    /// The app of that name, if this actor may do that much with it.
+    pub fn app_for(&self, actor: &Actor, name: &str, role: Role, operation: &str) -> Result<AppHandle, Failure> {
+        // A name that no app can have is no app, whatever is wrong with it.
+        let Ok(parsed) = name.parse::<AppName>() else {
+            let shown: String = name.chars().filter(|c| !c.is_control()).take(60).collect();
+            return Err(Failure::no_such_app(&shown));
+        };
+        actor.may(&parsed, role, operation)?;
+        self.find(&parsed).ok_or_else(|| Failure::no_such_app(parsed.as_str()))
+    }
+
+    /// The app of that name.
+    pub fn find(&self, name: &AppName) -> Option<AppHandle> {
+        self.apps.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// Every app that this actor may see, in the order of their names.
+    pub fn visible(&self, actor: &Actor) -> Vec<AppHandle> {
+        let apps = self.apps.read().unwrap_or_else(PoisonError::into_inner);
+        apps.values().filter(|app| actor.role_on(&app.identity.name).is_some()).cloned().collect()
+    }
+
+    pub(crate) fn insert(&self, app: AppHandle) {
+        self.apps.write().unwrap_or_else(PoisonError::into_inner).insert(app.identity.name.clone(), app);
+    }
+
+    pub(crate) fn forget(&self, name: &AppName) {
+        self.apps.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
+    /// URLs of an app: by name, and by its lasting port.
+    pub fn urls(&self, identity: &AppIdentity) -> (String, String) {
+        let port = self.settings.http.port();
+        let suffix = if port == 80 { String::new() } else { format!(":{port}") };
+        let host = identity.hosts.first().map_or("", Hostname::as_str);
+        (format!("http://{host}{suffix}/"), format!("http://{}:{}/", self.settings.public_address, identity.port))
+    }
+
+    /// The branches that deploy.
+    pub async fn deploy_branches(&self, app: &AppHandle) -> Result<BTreeSet<String>, Failure> {
+        Ok(self.services.store.app(app.identity.number).await?.deploy_branches.into_iter().collect())
+    }
+
+    /// Counts a push that runs, until the guard is dropped.
+    pub fn push_guard(self: &Arc<Self>, number: AppNumber) -> PushGuard {
+        *self.pushes.lock().unwrap_or_else(PoisonError::into_inner).entry(number).or_default() += 1;
+        PushGuard { control: self.clone(), number }
+    }
+
+    /// Whether no other push of this app runs, so that leftovers may be removed.
+    pub fn is_last_push(&self, number: AppNumber) -> bool {
+        self.pushes.lock().unwrap_or_else(PoisonError::into_inner).get(&number).is_none_or(|count| *count <= 1)
+    }
+}
+
+/// A push that runs.
+#[derive(Debug)]
+pub struct PushGuard {
+    control: Arc<Control>,
+    number: AppNumber,
+}
+
+impl Drop for PushGuard {
+    fn drop(&mut self) {
+        let mut pushes = self.control.pushes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = pushes.get_mut(&self.number) {
+            *count -= 1;
+        }
+    }
+}

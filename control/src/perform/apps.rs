@@ -1,0 +1,215 @@
+//! `apps`, `apps:create` and their like.
+
+use std::collections::BTreeSet;
+
+use api::apps::{AppSummary, Apps, AppsReply, Create, CreateReply, Destroy, DestroyReply, Info, InfoReply, Rename, Set};
+use api::{Failure, Kind, Role};
+use model::AppName;
+
+use super::Call;
+use super::rows::process_words;
+use crate::app::AppHandle;
+use crate::control::Control;
+use crate::store::{AppSetting, DatabaseKind, EventCode, NewApp, NewEvent};
+
+/// Words for a made-up app name, as Heroku makes them.
+const ADJECTIVES: [&str; 16] = [
+    "calm", "brave", "quiet", "swift", "amber", "gentle", "proud", "silver", "still", "warm", "bright", "cool", "early", "green", "merry", "wild",
+];
+const NOUNS: [&str; 16] = [
+    "river", "harbor", "meadow", "falcon", "ember", "forest", "island", "lantern", "maple", "ocean", "pebble", "ridge", "spring", "valley", "willow", "summit",
+];
+
+impl Control {
+    pub(super) async fn apps(&self, call: &Call, _: Apps) -> Result<AppsReply, Failure> {
+        let apps = self.visible(&call.actor).iter().map(|app| self.summary(app)).collect();
+        Ok(AppsReply { apps })
+    }
+
+    pub(super) async fn create(&self, call: &Call, create: Create) -> Result<CreateReply, Failure> {
+        call.actor.may_operate("create apps")?;
+        let name: AppName = match &create.name {
+            Some(name) => name.parse()?,
+            None => self.made_up_name()?,
+        };
+        let kind = if create.no_database { "none" } else { self.services.databases.kind() };
+        let database = DatabaseKind::parse(kind).unwrap_or(DatabaseKind::None);
+        let new = NewApp { name: name.clone(), ports: self.settings.app_ports.clone(), ports_in_use: BTreeSet::new(), database };
+        let event = self.event(call, EventCode::AppCreated, format!("{name} was created"));
+        let app = self.services.store.create_app(new, event).await?;
+        if let Err(failure) = self.furnish(&app).await {
+            // Nothing half made stays: its name is free again, its number is not.
+            let event = self.event(call, EventCode::AppDestroyed, format!("{name} could not be made: {failure}"));
+            self.services.store.destroy_app(app.number, event).await?;
+            self.wipe_destroyed().await;
+            return Err(failure);
+        }
+        let handle = self.start_app(&app, false).await?;
+        self.insert(handle.clone());
+        Ok(self.created(&handle, database))
+    }
+
+    async fn furnish(&self, app: &crate::store::App) -> Result<(), Failure> {
+        self.services.engine.prepare(app.number).await?;
+        self.services.repositories.create(app.number).await
+    }
+
+    fn made_up_name(&self) -> Result<AppName, Failure> {
+        let now = usize::try_from(self.services.now_unix_ms()).unwrap_or(0);
+        for attempt in 0..1_000 {
+            let pick = now + attempt * 7;
+            let name = format!("{}-{}-{}", ADJECTIVES[pick % 16], NOUNS[pick / 16 % 16], pick % 9_000 + 1_000);
+            let name: AppName = name.parse()?;
+            if self.find(&name).is_none() {
+                return Ok(name);
+            }
+        }
+        Err(Failure::new(Kind::Refused, "app.no_name", "no free name was found").fix("give one: paas apps:create NAME"))
+    }
+
+    fn created(&self, app: &AppHandle, database: DatabaseKind) -> CreateReply {
+        let (url, port_url) = self.urls(&app.identity);
+        let mut notes = Vec::new();
+        if database == DatabaseKind::Sqlite {
+            notes.push("no PostgreSQL on this box: DATABASE_URL is a SQLite file; install it with `apt install postgresql`".to_owned());
+        }
+        CreateReply {
+            name: app.identity.name.to_string(),
+            url,
+            port_url,
+            ssh_remote: self.ssh_remote(&app.identity.name),
+            local_remote: format!("file:///{}", app.identity.name),
+            database: database.as_str().to_owned(),
+            notes,
+        }
+    }
+
+    fn ssh_remote(&self, name: &AppName) -> String {
+        format!("{}@{}:{name}", self.settings.login_user, self.settings.public_address)
+    }
+
+    fn summary(&self, app: &AppHandle) -> AppSummary {
+        let view = app.view.borrow();
+        AppSummary {
+            name: app.identity.name.to_string(),
+            release: view.current.map(|v| v.to_string()),
+            processes: process_words(&view),
+            url: self.urls(&app.identity).0,
+        }
+    }
+
+    pub(super) async fn app_info(&self, call: &Call, info: Info) -> Result<InfoReply, Failure> {
+        let app = self.app_for(&call.actor, &info.app, Role::Viewer, "look at")?;
+        self.info_of(&app).await
+    }
+
+    async fn info_of(&self, app: &AppHandle) -> Result<InfoReply, Failure> {
+        let store = &self.services.store;
+        let record = store.app(app.identity.number).await?;
+        let slug = match store.current_release(app.identity.number).await? {
+            Some(current) => Some(self.slug_of(app.identity.number, current.release.slug).await?),
+            None => None,
+        };
+        Ok(InfoReply {
+            summary: self.summary(app),
+            port_url: self.urls(&app.identity).1,
+            ssh_remote: self.ssh_remote(&app.identity.name),
+            local_remote: format!("file:///{}", app.identity.name),
+            deploy_branches: record.deploy_branches,
+            root: record.root,
+            slug_bytes: slug.as_ref().map(|s| s.bytes),
+            buildpack: slug.map(|s| s.manifest.buildpack),
+            database: record.database.as_str().to_owned(),
+            created_unix_ms: record.created_unix_ms,
+        })
+    }
+
+    pub(super) async fn set(&self, call: &Call, set: Set) -> Result<InfoReply, Failure> {
+        let app = self.app_for(&call.actor, &set.app, Role::Owner, "change settings of")?;
+        let settings = set.settings.iter().map(|(key, value)| setting(key, value)).collect::<Result<Vec<_>, _>>()?;
+        for (setting, key) in settings.into_iter().zip(set.settings.keys()) {
+            let event = self.event(call, EventCode::AppSet, format!("{key} of {} was set", app.identity.name));
+            self.services.store.set_app_setting(app.identity.number, setting, event).await?;
+        }
+        self.info_of(&app).await
+    }
+
+    /// Renames by stopping under the old name and starting under the new one: `APP`, the
+    /// host name and every run carry the name.
+    pub(super) async fn rename(&self, call: &Call, rename: Rename) -> Result<CreateReply, Failure> {
+        let app = self.app_for(&call.actor, &rename.app, Role::Owner, "rename")?;
+        let name: AppName = rename.to.parse()?;
+        let _turn = app.deploying.lock().await;
+        let event = self.event(call, EventCode::AppRenamed, format!("{} is now {name}", app.identity.name));
+        let record = self.services.store.rename_app(app.identity.number, name, event).await?;
+        app.close().await?;
+        self.forget(&app.identity.name);
+        let handle = self.start_app(&record, false).await?;
+        self.insert(handle.clone());
+        Ok(self.created(&handle, record.database))
+    }
+
+    pub(super) async fn destroy(&self, call: &Call, destroy: Destroy) -> Result<DestroyReply, Failure> {
+        let app = self.app_for(&call.actor, &destroy.app, Role::Owner, "destroy")?;
+        let name = &app.identity.name;
+        if destroy.confirm != name.as_str() {
+            return Err(Failure::new(Kind::Refused, "app.not_confirmed", format!("{name} was not destroyed"))
+                .why("the name that confirms it is another")
+                .fix(format!("paas apps:destroy -a {name} --confirm {name}")));
+        }
+        if let Some(cancel) = self.cancel_of(app.identity.number) {
+            cancel.send_replace(true);
+        }
+        let _turn = app.deploying.lock().await;
+        app.close().await?;
+        let event = self.event(call, EventCode::AppDestroyed, format!("{name} was destroyed"));
+        self.services.store.destroy_app(app.identity.number, event).await?;
+        self.forget(name);
+        self.wipe_destroyed().await;
+        self.publish_keys().await?;
+        Ok(DestroyReply { name: name.to_string() })
+    }
+
+    /// Removes what is left on the box of destroyed apps; what cannot be removed now is
+    /// tried again at the next start.
+    pub(crate) async fn wipe_destroyed(&self) {
+        let Ok(numbers) = self.services.store.unwiped_apps().await else { return };
+        for number in numbers {
+            let wiped = async {
+                self.services.databases.remove(number).await?;
+                self.services.engine.remove(number).await?;
+                self.services.store.mark_wiped(number, self.services.now_unix_ms()).await?;
+                Ok::<_, Failure>(())
+            };
+            if let Err(failure) = wiped.await {
+                tracing::warn!(app = number.0, %failure, causes = ?failure.causes, "leftovers of a destroyed app stay until the next start");
+            }
+        }
+    }
+
+    pub(super) fn event(&self, call: &Call, code: EventCode, text: impl Into<String>) -> NewEvent {
+        NewEvent::new(self.services.now_unix_ms(), call.actor.name(), code, text)
+    }
+}
+
+fn setting(key: &str, value: &str) -> Result<AppSetting, Failure> {
+    let bad = |what: String, fix: &str| Err(Failure::new(Kind::Usage, "app.bad_setting", what).fix(fix));
+    match key {
+        "deploy-branch" => {
+            let branches: Vec<String> = value.split(',').map(str::trim).filter(|b| !b.is_empty()).map(str::to_owned).collect();
+            for branch in &branches {
+                format!("refs/heads/{branch}").parse::<model::RefName>()?;
+            }
+            Ok(AppSetting::DeployBranches(branches))
+        }
+        "root" if value.is_empty() => Ok(AppSetting::Root(None)),
+        "root" => {
+            let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.starts_with('-');
+            if value.len() > 200 || !value.split('/').all(plain) || value.chars().any(char::is_control) {
+                return bad(format!("`{value}` is not a folder of the repository"), "write it without a leading slash: root=services/api");
+            }
+            Ok(AppSetting::Root(Some(value.to_owned())))
+        }
+        other => bad(format!("unknown setting `{other}`"), "known are: deploy-branch, root"),
+    }
+}

@@ -1,0 +1,76 @@
+//! `config` and its changes. A change is a release: if the app does not start with it,
+//! it is not saved and the old release keeps serving.
+
+use api::config::{Change, ChangeReply, Get, GetReply};
+use api::{Failure, Kind, Role};
+use model::{Cause, ConfigVars, EnvKey, Secret};
+
+use super::{Call, never};
+use crate::app::AppHandle;
+use crate::control::Control;
+use crate::store::EventCode;
+
+impl Control {
+    pub(super) async fn config(&self, call: &Call, get: Get) -> Result<GetReply, Failure> {
+        let app = self.app_for(&call.actor, &get.app, Role::Deployer, "read the config of")?;
+        let (_, config) = self.services.store.config_current(app.identity.number).await?;
+        let record = self.services.store.app(app.identity.number).await?;
+        let addons = self.addon_env(&record).await?;
+        let plain = |vars: &ConfigVars| vars.iter().map(|(k, v)| (k.to_string(), v.reveal().to_owned())).collect();
+        let mut addon_vars: std::collections::BTreeMap<String, String> = plain(&addons);
+        addon_vars.retain(|key, _| key.parse::<EnvKey>().is_ok_and(|key| config.get(&key).is_none()));
+        Ok(GetReply { vars: plain(&config), addon_vars })
+    }
+
+    pub(super) async fn change_config(&self, call: &Call, change: Change) -> Result<ChangeReply, Failure> {
+        let app = self.app_for(&call.actor, &change.app, Role::Deployer, "configure")?;
+        // Checked before anything waits for a deploy that runs.
+        let set = change.set.iter().map(|(key, value)| Ok((key.parse::<EnvKey>()?, Secret::new(value.clone())))).collect::<Result<Vec<_>, Failure>>()?;
+        let unset = change.unset.iter().map(|key| key.parse::<EnvKey>()).collect::<Result<Vec<_>, _>>()?;
+        let _turn = app.deploying.lock().await;
+        let (base, before) = self.services.store.config_current(app.identity.number).await?;
+        let mut config = before.clone();
+        for key in &unset {
+            if !config.unset(key) && before.get(key).is_none() {
+                return Err(Failure::new(Kind::NotFound, "config.not_set", format!("{key} is not set")).fix("see what is set with `paas config`"));
+            }
+        }
+        for (key, value) in set {
+            config.set(key, value)?;
+        }
+        let keys: Vec<String> = change.set.keys().chain(&change.unset).cloned().collect();
+        if config == before {
+            return Ok(ChangeReply { release: None, keys, unchanged: true });
+        }
+        let current = app.view.borrow().current;
+        if change.no_restart || current.is_none() {
+            let event = self.event(call, EventCode::ConfigSaved, format!("config changed: {}", keys.join(", ")));
+            self.services.store.save_config(app.identity.number, base, config, event).await?;
+            return Ok(ChangeReply { release: None, keys, unchanged: false });
+        }
+        let cause = Cause::Config { keys: keys.clone(), set: !change.set.is_empty() };
+        let release = self.release_config(call, &app, config, cause).await?;
+        Ok(ChangeReply { release: Some(release), keys, unchanged: false })
+    }
+
+    async fn release_config(&self, call: &Call, app: &AppHandle, config: ConfigVars, cause: Cause) -> Result<String, Failure> {
+        let number = app.identity.number;
+        let store = &self.services.store;
+        let Some(current) = store.current_release(number).await? else {
+            return Err(Failure::no_such_app(app.identity.name.as_str()));
+        };
+        let slug = self.slug_of(number, current.release.slug).await?;
+        let config_version = store.insert_config(number, config, self.services.now_unix_ms()).await?;
+        let formation = app.view.borrow().formation.clone();
+        let release = self.insert_candidate(app, slug.id, config_version, formation, cause, call.actor.name()).await?;
+        let version = release.version;
+        let (_keep, cancel) = never();
+        match self.switch(app, release, slug.manifest, true, call.lines(), cancel).await {
+            Ok(()) => Ok(version.to_string()),
+            Err(mut failure) => {
+                failure.what = format!("{}; the change was not saved", failure.what);
+                Err(failure)
+            }
+        }
+    }
+}

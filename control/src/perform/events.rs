@@ -1,0 +1,28 @@
+//! `events`.
+
+use api::events::{EventRow, Events, EventsReply};
+use api::{Failure, Role};
+
+use super::Call;
+use crate::control::Control;
+use crate::limits::SHOWN_LINES_MAX;
+
+impl Control {
+    pub(super) async fn events(&self, call: &Call, events: Events) -> Result<EventsReply, Failure> {
+        let app = match &events.app {
+            Some(name) => Some(self.app_for(&call.actor, name, Role::Viewer, "look at")?.identity.number),
+            None => {
+                call.actor.may_operate("see the events of the whole box")?;
+                None
+            }
+        };
+        let records = self.services.store.list_events(app, events.lines.min(SHOWN_LINES_MAX)).await?;
+        let row = |record: crate::store::EventRecord| EventRow {
+            at_unix_ms: record.at_unix_ms,
+            app: record.app.map(|name| name.to_string()),
+            code: record.code,
+            text: record.text,
+        };
+        Ok(EventsReply { events: records.into_iter().map(row).collect() })
+    }
+}

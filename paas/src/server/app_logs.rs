@@ -1,0 +1,190 @@
+//! The logs of apps: paas's own lines written into a segment folder beside those of the
+//! instances, and all of them with the router's read back merged by time.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use api::logs::{Line, Logs};
+use api::{Failure, Kind};
+use control::limits::SHOWN_LINES_MAX;
+use control::seams::{AppLogs, BoxFuture};
+use logs::Stream;
+use logs::reader::{Follower, Query, tail};
+use logs::record::Record;
+use logs::segment::{Limits, Writer};
+use model::{AppName, AppNumber};
+use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc;
+
+/// Lines of paas about apps that wait for the disk; more are dropped.
+const WAITING_LINES_MAX: usize = 4_096;
+/// The folder of paas's own lines about an app.
+const PLATFORM_FOLDER: &str = "paas";
+
+struct Written {
+    number: AppNumber,
+    process: String,
+    text: String,
+    at_unix_us: i64,
+}
+
+/// Reads and writes below `ROOT/logs`.
+#[derive(Debug)]
+pub struct LogFolders {
+    folder: PathBuf,
+    writer: SyncSender<Written>,
+}
+
+impl LogFolders {
+    /// Starts the thread that writes.
+    pub fn start(root: &Path) -> io::Result<Self> {
+        let (writer, lines) = sync_channel(WAITING_LINES_MAX);
+        let folder = root.join("logs");
+        let writes_below = folder.clone();
+        std::thread::Builder::new().name("app-logs".to_owned()).spawn(move || write_all(&writes_below, &lines))?;
+        Ok(Self { folder, writer })
+    }
+}
+
+fn write_all(folder: &Path, lines: &Receiver<Written>) {
+    let mut writers: HashMap<AppNumber, Writer> = HashMap::new();
+    while let Ok(line) = lines.recv() {
+        if let Err(error) = write_one(folder, &mut writers, &line) {
+            writers.remove(&line.number);
+            tracing::warn!(%error, app = line.number.0, "a log line is lost");
+        }
+    }
+}
+
+fn write_one(folder: &Path, writers: &mut HashMap<AppNumber, Writer>, line: &Written) -> io::Result<()> {
+    let writer = match writers.entry(line.number) {
+        std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+        std::collections::hash_map::Entry::Vacant(entry) => {
+            let folder = folder.join(line.number.to_string()).join(PLATFORM_FOLDER);
+            std::fs::create_dir_all(&folder)?;
+            entry.insert(Writer::open(std::fs::File::open(&folder)?.into(), Limits::default())?)
+        }
+    };
+    writer.append_for(&line.process, Stream::Platform, line.at_unix_us, line.text.as_bytes(), false)?;
+    writer.flush()
+}
+
+impl AppLogs for LogFolders {
+    fn write(&self, number: AppNumber, process: &str, text: &str) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let line = Written {
+            number,
+            process: process.to_owned(),
+            text: text.to_owned(),
+            at_unix_us: i64::try_from(now.as_micros()).unwrap_or(i64::MAX),
+        };
+        if self.writer.try_send(line).is_err() {
+            tracing::warn!(app = number.0, "the disk is too slow for log lines, one is lost");
+        }
+    }
+
+    fn read(&self, app: AppName, number: AppNumber, query: Logs, sink: mpsc::Sender<Line>) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async move {
+            let wanted = Wanted { app, process: query.process, source: query.source };
+            self.read_wanted(number, &wanted, query.lines, query.tail, &sink).await.map_err(|error| {
+                Failure::new(Kind::Host, "logs.unreadable", "the logs cannot be read").caused_by(&error)
+            })
+        })
+    }
+}
+
+/// Which lines are asked for.
+struct Wanted {
+    app: AppName,
+    process: Option<String>,
+    source: Option<String>,
+}
+
+impl Wanted {
+    /// A record as the line that people see, if it is asked for.
+    fn line(&self, folder: &str, record: &Record) -> Option<Line> {
+        let (source, process) = match record.stamp.stream {
+            Stream::Router if record.subject != self.app.as_str() => return None,
+            Stream::Router => ("router", "router"),
+            Stream::Platform if folder == PLATFORM_FOLDER => ("paas", record.subject.as_str()),
+            Stream::Platform => ("paas", folder),
+            Stream::Stdout | Stream::Stderr => ("app", folder),
+        };
+        let type_of = process.rsplit_once('.').map_or(process, |(process_type, _)| process_type);
+        if self.source.as_ref().is_some_and(|s| s != source) || self.process.as_ref().is_some_and(|p| p != process && p != type_of) {
+            return None;
+        }
+        Some(Line {
+            at_unix_us: record.stamp.time_unix_us,
+            source: source.to_owned(),
+            process: process.to_owned(),
+            text: String::from_utf8_lossy(&record.text).into_owned(),
+        })
+    }
+}
+
+impl LogFolders {
+    async fn read_wanted(&self, number: AppNumber, wanted: &Wanted, lines: usize, follow: bool, sink: &mpsc::Sender<Line>) -> io::Result<()> {
+        let own = self.folder.join(number.to_string());
+        let mut folders = children(&own)?;
+        folders.push(self.folder.join("0").join("router"));
+        let (newest, marks) = newest(&folders, wanted, lines)?;
+        for line in newest {
+            if sink.send(line).await.is_err() {
+                return Ok(());
+            }
+        }
+        if !follow {
+            return Ok(());
+        }
+        let mut follower = Follower::new()?;
+        for (folder, marks) in folders.iter().zip(marks) {
+            follower.follow(folder, marks)?;
+        }
+        follower.follow_children(&own, |_| true)?;
+        let mut follower = AsyncFd::new(follower)?;
+        loop {
+            let batch = follower.get_mut().take()?;
+            for line in &batch.lines {
+                let name = follower.get_ref().folder(line.source).map(name_of).unwrap_or_default();
+                if let Some(line) = wanted.line(&name, &line.record)
+                    && sink.send(line).await.is_err()
+                {
+                    return Ok(());
+                }
+            }
+            if batch.more {
+                continue;
+            }
+            tokio::select! {
+                ready = follower.readable() => ready?.clear_ready(),
+                () = sink.closed() => return Ok(()),
+            }
+        }
+    }
+}
+
+fn newest(folders: &[PathBuf], wanted: &Wanted, lines: usize) -> io::Result<(Vec<Line>, Vec<logs::reader::Marks>)> {
+    let names: Vec<String> = folders.iter().map(|f| name_of(f)).collect();
+    let paths: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
+    let keep = |source: usize, record: &Record| wanted.line(&names[source], record).is_some();
+    let query = Query { records: lines.min(SHOWN_LINES_MAX), keep: Some(&keep), ..Query::default() };
+    let found = tail(&paths, &query)?;
+    let lines = found.lines.iter().filter_map(|line| wanted.line(&names[line.source], &line.record)).collect();
+    Ok((lines, found.marks))
+}
+
+fn name_of(folder: impl AsRef<Path>) -> String {
+    folder.as_ref().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+fn children(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    match std::fs::read_dir(folder) {
+        Ok(entries) => entries.map(|entry| entry.map(|e| e.path())).collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}

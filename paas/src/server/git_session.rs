@@ -1,0 +1,296 @@
+//! A `git push` or `git fetch` that arrived at a door: git runs as the app's git user on
+//! the client's own stdio; for a push its hook asks here, over a socket that only it
+//! inherited, whether the refs may move.
+//!
+//! ```text
+//! Hello → rules → (lock) → still current? → SendSource → build → switch → Verdict → git moves the ref
+//! ```
+
+use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::git::{Git, Verb};
+use api::wire::FromServer;
+use api::{Failure, Kind, Role};
+use control::access::Actor;
+use control::app::AppHandle;
+use control::deploy::DeployRequest;
+use control::push::{self, PushOptions, PushPlan};
+use control::seams::{Lines, Session, Stdio};
+use control::{Control, limits::PUSH_LINES_QUEUED_MAX};
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, watch};
+
+use super::socket::{receive_message, send_message};
+use crate::git::protocol::{FromHook, Hello, ObjectKind, ToHook};
+
+/// A hook that was told to go has this long until git and everything of it is killed.
+const HOOK_END_MAX: Duration = Duration::from_secs(2);
+
+/// Serves one push or fetch to its end.
+pub async fn serve(control: Arc<Control>, actor: Actor, git: Git, stdio: Stdio, cancel: watch::Receiver<bool>) -> FromServer {
+    match serve_git(&control, &actor, git, stdio, cancel).await {
+        Ok(code) => FromServer::Exit(code),
+        Err(failure) => FromServer::Failure(failure),
+    }
+}
+
+async fn serve_git(control: &Arc<Control>, actor: &Actor, git: Git, stdio: Stdio, cancel: watch::Receiver<bool>) -> Result<u8, Failure> {
+    let app = control.app_for(actor, &git.repository, Role::Deployer, "git")?;
+    let number = app.identity.number;
+    let repositories = control.services.repositories.clone();
+    if git.verb == Verb::UploadPack {
+        let session = repositories.serve(number, git.verb, git.protocol, stdio, None).await?;
+        return Ok(until_end(session.as_ref(), cancel).await);
+    }
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(|e| Failure::internal("no socket for the hook", &e))?;
+    let session: Arc<dyn Session> = repositories.serve(number, git.verb, git.protocol, stdio, Some(OwnedFd::from(theirs))).await?.into();
+    let _running = control.push_guard(number);
+    ours.set_nonblocking(true).map_err(|e| Failure::internal("no socket for the hook", &e))?;
+    let stream = UnixStream::from_std(ours).map_err(|e| Failure::internal("no socket for the hook", &e))?;
+    let mut push = Push { control: control.clone(), app: app.clone(), actor: actor.name().to_owned(), stream: Arc::new(stream), session: session.clone(), cancel };
+    let code = push.run().await;
+    if control.is_last_push(number) {
+        repositories.clean(number).await;
+    }
+    Ok(code)
+}
+
+async fn until_end(session: &dyn Session, mut cancel: watch::Receiver<bool>) -> u8 {
+    tokio::select! {
+        status = session.wait() => status.shell_code(),
+        _ = cancel.wait_for(|c| *c) => {
+            // A fetch whose client is gone ends by itself at its next write; do not wait for that.
+            session.kill().await;
+            session.wait().await.shell_code()
+        }
+    }
+}
+
+struct Push {
+    control: Arc<Control>,
+    app: AppHandle,
+    actor: String,
+    stream: Arc<UnixStream>,
+    session: Arc<dyn Session>,
+    cancel: watch::Receiver<bool>,
+}
+
+impl Push {
+    async fn run(&mut self) -> u8 {
+        let hello = tokio::select! {
+            hello = receive_message::<FromHook>(&self.stream) => hello,
+            // git ended without the hook: a bad pack, no rights, a protocol error.
+            status = self.session.wait() => return status.shell_code(),
+        };
+        let Ok(Some(FromHook::Hello(hello))) = hello else {
+            return self.end().await;
+        };
+        let (lines, writer) = self.writer();
+        let verdict = self.decide(&hello, &lines).await;
+        if let Err(failure) = &verdict
+            && !failure.code.starts_with("build.recorded")
+        {
+            lines.failure(failure);
+        }
+        drop(lines);
+        let _ = writer.await;
+        let accepted = verdict.is_ok();
+        let told = send_message(&self.stream, &ToHook::Verdict { accept: accepted }, None).await;
+        if told.is_err() {
+            return self.end().await;
+        }
+        let code = self.session.wait().await.shell_code();
+        if let Ok(Some(accepted)) = verdict {
+            accepted.settle(&self.control, &self.app).await;
+        }
+        code
+    }
+
+    /// The client or the hook is gone: give git a moment, then kill all of it.
+    async fn end(&self) -> u8 {
+        match tokio::time::timeout(HOOK_END_MAX, self.session.wait()).await {
+            Ok(status) => status.shell_code(),
+            Err(_) => {
+                self.session.kill().await;
+                self.session.wait().await.shell_code()
+            }
+        }
+    }
+
+    /// A task that passes lines on to the hook, and so to the author.
+    fn writer(&self) -> (Lines, tokio::task::JoinHandle<()>) {
+        let (sender, mut receiver) = mpsc::channel::<String>(PUSH_LINES_QUEUED_MAX);
+        let stream = self.stream.clone();
+        let writer = tokio::spawn(async move {
+            while let Some(line) = receiver.recv().await {
+                if send_message(&stream, &ToHook::Line(line), None).await.is_err() {
+                    return;
+                }
+            }
+        });
+        (Lines(sender), writer)
+    }
+
+    /// `Ok(None)`: stored without a deploy. `Err`: the refs stay where they are.
+    async fn decide(&mut self, hello: &Hello, lines: &Lines) -> Result<Option<Accepted>, Failure> {
+        let options = PushOptions::parse(&hello.options)?;
+        let refs: Vec<_> = hello.refs.iter().map(|r| update_of(r, hello.head.as_deref())).collect();
+        let branches = self.control.deploy_branches(&self.app).await?;
+        match push::plan(self.app.identity.name.as_str(), &refs, &branches, hello.shallow)? {
+            PushPlan::Store { notes } => {
+                notes.iter().for_each(|note| lines.step(note));
+                Ok(None)
+            }
+            PushPlan::Deploy { branch, commit, old, notes } => {
+                notes.iter().for_each(|note| lines.detail(note));
+                self.deploy(&options, &branch, commit, &old, lines).await
+            }
+        }
+    }
+
+    async fn deploy(&mut self, options: &PushOptions, branch: &str, commit: String, old: &str, lines: &Lines) -> Result<Option<Accepted>, Failure> {
+        let deploying = self.app.deploying.clone();
+        let turn = match deploying.clone().try_lock_owned() {
+            Ok(turn) => turn,
+            Err(_) => {
+                lines.step("Waiting for another push of this app to end");
+                let mut cancel = self.cancel.clone();
+                tokio::select! {
+                    turn = deploying.lock_owned() => turn,
+                    _ = cancel.wait_for(|c| *c) => return Err(Failure::new(Kind::Failed, "build.cancelled", "cancelled, nothing was deployed")),
+                }
+            }
+        };
+        let reference = format!("refs/heads/{branch}");
+        let number = self.app.identity.number;
+        let now = self.control.services.repositories.resolve(number, &reference).await?;
+        let is_new = old.bytes().all(|b| b == b'0');
+        if now.as_deref() != (!is_new).then_some(old) {
+            return Err(push::moved(&reference));
+        }
+        if let Some(note) = self.control.note_before_push(&self.app).await {
+            lines.problem(note);
+        }
+        let (stop, cancel) = watch::channel(false);
+        let request = DeployRequest {
+            actor: self.actor.clone(),
+            commit: commit.clone(),
+            rebuild: false,
+            dry_run: options.dry_run,
+            lines: lines.clone(),
+            cancel,
+        };
+        let source = self.request_source(&commit).await?;
+        let result = self.deploy_while_wanted(request, source, stop, options.detach).await;
+        match result? {
+            Some(_) => {
+                let accepted = Accepted { _turn: turn, reference, old: old.to_owned(), new: commit };
+                accepted.record(&self.control, &self.app).await?;
+                Ok(Some(accepted))
+            }
+            None => Err(Failure::new(Kind::Failed, "push.dry_run", "dry run: nothing was built or deployed")
+                .why("git shows the push as rejected, since nothing was accepted")
+                .fix("push without -o dry-run to deploy")),
+        }
+    }
+
+    /// Runs the deploy until it ends, and stops it when the client or the hook is gone.
+    async fn deploy_while_wanted(
+        &self,
+        request: DeployRequest,
+        source: OwnedFd,
+        stop: watch::Sender<bool>,
+        detach: bool,
+    ) -> Result<Option<control::deploy::Deployed>, Failure> {
+        let mut cancel = self.cancel.clone();
+        let deploy = self.control.deploy(&self.app, request, source);
+        tokio::pin!(deploy);
+        let mut source_failed = None;
+        let (mut listening, mut gone) = (true, detach);
+        let result = loop {
+            tokio::select! {
+                result = &mut deploy => break result,
+                message = receive_message::<FromHook>(&self.stream), if listening => match message {
+                    Ok(Some(FromHook::SourceDone(_))) => {}
+                    Ok(Some(FromHook::SourceFailed(failure))) => {
+                        source_failed = Some(failure);
+                        listening = false;
+                        stop.send_replace(true);
+                    }
+                    // The hook is gone, or talks nonsense: nobody waits for a verdict.
+                    _ => {
+                        listening = false;
+                        if !detach {
+                            stop.send_replace(true);
+                        }
+                    }
+                },
+                _ = cancel.wait_for(|c| *c), if !gone => {
+                    gone = true;
+                    stop.send_replace(true);
+                }
+            }
+        };
+        match source_failed {
+            Some(failure) => Err(failure),
+            None => result,
+        }
+    }
+
+    /// Asks the hook for the tree; it comes through a pipe that the build reads from.
+    async fn request_source(&self, commit: &str) -> Result<OwnedFd, Failure> {
+        let (reader, writer) = std::io::pipe().map_err(|error| Failure::internal("no pipe for the source", &error))?;
+        let message = ToHook::SendSource { commit: commit.to_owned() };
+        send_message(&self.stream, &message, Some(writer.into())).await.map_err(|error| {
+            Failure::new(Kind::Failed, "push.hook_gone", "the push ended before its source arrived").caused_by(&error)
+        })?;
+        Ok(reader.into())
+    }
+}
+
+/// An accepted push: the release serves, git moves the ref next. The app's deploy lock
+/// is held until that is known.
+struct Accepted {
+    _turn: tokio::sync::OwnedMutexGuard<()>,
+    reference: String,
+    old: String,
+    new: String,
+}
+
+impl Accepted {
+    /// Written down before the verdict, so that a server killed in between can look.
+    async fn record(&self, control: &Control, app: &AppHandle) -> Result<(), Failure> {
+        control.push_accepted(app, &self.reference, &self.old, &self.new).await
+    }
+
+    /// The exit code is not the outcome: look where the ref is.
+    async fn settle(self, control: &Control, app: &AppHandle) {
+        control.push_settled(app, &self.reference, &self.new).await;
+    }
+}
+
+fn update_of(update: &crate::git::protocol::RefUpdate, head: Option<&str>) -> push::RefUpdate {
+    let facts = &update.facts;
+    let blocked = match (&facts.conflict, facts.locked) {
+        (Some(other), _) => Some(format!("{other} is in its way: a branch cannot be a folder of branches too")),
+        (None, true) => Some("a lock file of another git is in its way".to_owned()),
+        (None, false) if facts.deletion && head == Some(update.name.as_str()) => Some("it is the repository's HEAD".to_owned()),
+        (None, false) => None,
+    };
+    push::RefUpdate {
+        name: update.name.clone(),
+        old: update.old.clone(),
+        new: update.new.clone(),
+        is_commit: facts.kind == Some(ObjectKind::Commit),
+        is_current: facts.old_is_current,
+        blocked,
+    }
+}
+
+/// The branches of a person's words, for the settings.
+pub fn branches(words: &str) -> BTreeSet<String> {
+    words.split(',').map(str::trim).filter(|w| !w.is_empty()).map(str::to_owned).collect()
+}
