@@ -7,4 +7,5 @@ pub mod rollout;
 pub mod push;
 pub mod routes;
 pub mod seams;
+pub mod store;
 pub mod story;
