@@ -1,0 +1,158 @@
+//! The commands that are about one app.
+
+use super::support::{Host, RequestLoop, SOON, small, wait_until};
+
+#[test]
+fn apps_create_prints_the_urls_and_sets_the_remote() {
+    let host = Host::start();
+    let checkout = host.checkout("node-web");
+    let created = host.paas_in(checkout.folder(), &["apps:create", "hello"]).expect_ok();
+    created.clone().expect_text("Creating hello... done").expect_text("http://hello.localhost:");
+    assert_eq!(checkout.git(&["config", "remote.paas.url"]).expect_ok().stdout, "file:///hello\n");
+    checkout.git(&["config", "remote.paas.receivepack"]).expect_ok().expect_text("internal door");
+    let listed = host.paas(&["apps", "--json"]).expect_ok().json();
+    assert_eq!(listed["apps"][0]["name"], "hello");
+}
+
+#[test]
+fn an_app_has_a_lasting_port_that_needs_no_dns() {
+    let host = Host::start();
+    let app = small::serve(&host, "small");
+    let info = app.paas(&["apps:info", "--json"]).expect_ok().json();
+    let port = info["port_url"].as_str().and_then(|url| url.trim_end_matches('/').rsplit(':').next()?.parse().ok());
+    let port: u16 = port.unwrap_or_else(|| panic!("no port in {info}"));
+    assert!(host.seat.apps().contains(&port), "{port}");
+    let answer = super::support::http::Request::get("anything.example", "/").send(port).expect("an answer");
+    assert_eq!((answer.status, answer.json()["version"].clone()), (200, "one".into()));
+    let unknown = super::support::http::Request::get("anything.example", "/").send(host.seat.http()).expect("an answer");
+    assert_eq!(unknown.status, 404);
+    assert!(!unknown.body.contains("small"), "{}", unknown.body);
+}
+
+#[test]
+fn scaling_up_and_down_fails_no_request() {
+    let host = Host::start();
+    let app = small::serve(&host, "small");
+    let visitors = RequestLoop::start(&host, "small");
+    app.paas(&["ps:scale", "web=3"]).expect_ok().expect_text("Scaling processes... done, now running web at 3");
+    app.up("web.3");
+    app.paas(&["ps"]).expect_ok().expect_text("=== web: bin/web (3)").expect_text("web.2: up");
+    app.paas(&["ps:restart"]).expect_ok();
+    app.paas(&["ps:scale", "web-2"]).expect_ok();
+    wait_until("two of them are gone", SOON, || app.instance("web.3").is_none_or(|row| row["state"] == "down").then_some(()));
+    visitors.stop().expect_no_failure();
+    assert_eq!(app.up("web.1")["release"], "v1");
+}
+
+#[test]
+fn ps_stop_and_ps_start_keep_the_formation() {
+    let host = Host::start();
+    let app = small::serve(&host, "small");
+    app.paas(&["ps:stop"]).expect_ok();
+    wait_until("nobody answers", SOON, || (host.get("small", "/").status == 503).then_some(()));
+    app.paas(&["ps:start"]).expect_ok();
+    assert_eq!(host.facts("small")["version"], "one");
+}
+
+#[test]
+fn run_passes_output_and_exit_code_through() {
+    let host = Host::start();
+    let app = small::serve(&host, "small");
+    let ran = app.paas(&["run", "bin/seven"]).expect_code(7);
+    assert_eq!(ran.stdout, "in /app as run.1\n");
+    ran.expect_text("complaint");
+    app.paas(&["run", "true"]).expect_ok();
+    app.paas(&["run", "no-such-command"]).expect_code(127);
+    let environment = app.paas(&["run", "env"]).expect_ok().stdout;
+    for wanted in ["APP=small", "HOME=/app", "LANG=C.UTF-8", "RELEASE_VERSION=v1", "DATABASE_URL=postgresql://"] {
+        assert!(environment.lines().any(|line| line.starts_with(wanted)), "no {wanted} in:\n{environment}");
+    }
+    assert!(!environment.contains("PAAS_ROOT"), "{environment}");
+}
+
+#[test]
+fn logs_show_app_paas_and_router_by_time_process_and_source() {
+    let host = Host::start();
+    let app = small::serve(&host, "small");
+    host.get("small", "/found/me");
+    app.wait_for_log("app[web.1]: serving version one", SOON);
+    let line = app.wait_for_log("path=\"/found/me\"", SOON);
+    assert!(line.contains("paas[router]: at=info method=GET") && line.contains("status=200"), "{line}");
+    let stamps: Vec<String> = app.logs().lines().map(|line| line.split(' ').next().unwrap_or_default().to_owned()).collect();
+    assert!(stamps.is_sorted() && stamps.iter().all(|stamp| stamp.len() == "2026-01-02T15:04:05.123456+00:00".len()), "{stamps:?}");
+    app.paas(&["logs", "-p", "web"]).expect_ok().expect_text("serving version one").expect_no_text("paas[router]");
+    app.paas(&["logs", "-s", "router"]).expect_ok().expect_no_text("serving version one");
+    assert_eq!(app.paas(&["logs", "-n", "1"]).expect_ok().stdout.lines().count(), 1);
+}
+
+#[test]
+fn logs_tail_follows_and_ends_when_nobody_reads() {
+    use std::io::{BufRead, BufReader};
+    let host = Host::start();
+    let app = small::serve(&host, "small");
+    let mut tail = host.paas_command(&["logs", "-t", "-a", "small"]).stdout(std::process::Stdio::piped()).spawn().expect("paas logs");
+    let mut lines = BufReader::new(tail.stdout.take().expect("stdout")).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("serving version one")));
+    host.get("small", "/while/tailing");
+    assert!(lines.any(|line| line.contains("/while/tailing")));
+    drop(lines);
+    host.get("small", "/nobody/reads");
+    wait_until("the tail has ended", SOON, || {
+        host.get("small", "/nobody/reads");
+        tail.try_wait().expect("paas logs")
+    });
+    app.up("web.1");
+}
+
+#[test]
+fn psql_speaks_as_the_role_of_the_app_to_its_own_database_only() {
+    let host = Host::start();
+    let hello = host.create("hello", host.checkout("python-postgres"));
+    hello.push().expect_accepted();
+    small::serve(&host, "other");
+    hello.paas(&["pg:psql", "-c", "select count(*) from proverbs"]).expect_ok().expect_text("12");
+    hello.paas(&["pg:info"]).expect_ok().expect_text("PostgreSQL");
+    let refused = hello.paas(&["pg:psql", "-c", "drop database postgres"]);
+    assert_ne!(refused.code, 0, "{}", refused.text());
+    assert_ne!(hello.paas(&["pg:psql", "-c", "\\connect postgres"]).code, 0);
+    let url = |app: &str| host.paas(&["config:get", "DATABASE_URL", "-a", app]).expect_ok().stdout;
+    assert!(url("hello").starts_with("postgresql://") && url("hello") != url("other"));
+}
+
+#[test]
+fn an_app_without_a_database_gets_none() {
+    let host = Host::start();
+    let checkout = host.checkout("node-web");
+    host.paas_in(checkout.folder(), &["apps:create", "plain", "--no-database"]).expect_ok();
+    assert_eq!(host.paas(&["pg:info", "-a", "plain", "--json"]).expect_ok().json()["kind"], "none");
+}
+
+#[test]
+fn apps_destroy_asks_for_the_name_and_leaves_nothing() {
+    let host = Host::start();
+    let app = small::serve(&host, "small");
+    let process = app.process("web.1");
+    let refused = host.paas(&["apps:destroy", "-a", "small"]);
+    assert_ne!(refused.code, 0, "{}", refused.text());
+    host.paas(&["apps:destroy", "-a", "small", "--confirm", "smell"]).expect_code(4);
+    assert_eq!(host.facts("small")["version"], "one");
+    host.paas(&["apps:destroy", "-a", "small", "--confirm", "small"]).expect_ok();
+    host.paas(&["apps:info", "-a", "small"]).expect_code(3);
+    assert_eq!(host.get("small", "/").status, 404);
+    wait_until("its process is gone", SOON, || (!super::support::processes::is_alive(process)).then_some(()));
+    for folder in ["repositories", "data", "releases", "layers", "runs", "cache"] {
+        wait_until(&format!("its {folder} are gone"), SOON, || (!host.root().join(folder).join("1").exists()).then_some(()));
+    }
+    let again = small::create(&host, "small");
+    again.push().expect_accepted();
+    assert_eq!(again.release(), "v1");
+}
+
+#[test]
+fn an_app_can_be_renamed_and_keeps_serving() {
+    let host = Host::start();
+    let app = small::serve(&host, "small");
+    app.paas(&["apps:rename", "large"]).expect_ok();
+    assert_eq!(host.facts("large")["version"], "one");
+    wait_until("the old name is gone", SOON, || (host.get("small", "/").status == 404).then_some(()));
+}

@@ -1,0 +1,40 @@
+//! A full disk: refused before the build, with the numbers; what serves goes on.
+
+use std::fs::File;
+
+use super::support::seats::Mode;
+use super::support::{Host, HostOptions, small};
+
+/// Room for a server, its binary in debug mode, a database cluster and a small app.
+const DISK_BYTES: u64 = 900 * 1024 * 1024;
+/// What is left when the disk counts as full here.
+const LEFT_BYTES: u64 = 512 * 1024;
+
+#[test]
+fn a_full_disk_is_refused_before_the_build_and_costs_nothing_that_was_there() {
+    if Mode::chosen() == Mode::Rootless {
+        // An ordinary user cannot make a small disk; nothing here depends on the mode.
+        return;
+    }
+    let host = Host::start_with(HostOptions { disk_bytes: Some(DISK_BYTES), ..HostOptions::default() });
+    let app = small::serve(&host, "small");
+    let head = app.remote_head();
+    let filler = host.root().join("filler");
+    let free = nix::sys::statvfs::statvfs(&host.root()).expect("free space");
+    let bytes = free.blocks_available() * free.fragment_size() - LEFT_BYTES;
+    let file = File::create(&filler).expect("filler");
+    nix::fcntl::posix_fallocate(&file, 0, bytes.cast_signed()).expect("space");
+
+    app.checkout.replace("bin/web", "VERSION = \"one\"", "VERSION = \"two\"");
+    app.checkout.commit("Two");
+    let refused = app.push();
+    assert_ne!(refused.code, 0, "{}", refused.text());
+    refused.expect_text("[remote rejected]").expect_text("disk").expect_no_text("Compressing slug");
+    assert_eq!((app.remote_head(), app.release()), (head, "v1".to_owned()));
+    assert_eq!(host.facts("small")["version"], "one");
+    host.paas(&["status"]).expect_ok().expect_text("disk");
+
+    std::fs::remove_file(&filler).expect("filler");
+    app.push().expect_accepted();
+    assert_eq!(host.facts("small")["version"], "two");
+}

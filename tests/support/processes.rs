@@ -1,0 +1,70 @@
+//! Processes as the machine sees them: found, killed, waited for.
+
+use std::fs;
+use std::path::Path;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// `kill -9`.
+#[track_caller]
+pub(crate) fn kill_hard(pid: u32) {
+    send(pid, Signal::SIGKILL);
+}
+
+/// Sends a signal to a process that must be there.
+#[track_caller]
+pub(crate) fn send(pid: u32, signal: Signal) {
+    kill(as_pid(pid), signal).unwrap_or_else(|error| panic!("{signal} to process {pid}: {error}"));
+}
+
+/// `kill -9` of a process that may be gone by now.
+pub(crate) fn kill_leftover(pid: u32) {
+    let _ = kill(as_pid(pid), Signal::SIGKILL);
+}
+
+fn as_pid(pid: u32) -> Pid {
+    Pid::from_raw(i32::try_from(pid).expect("a process id"))
+}
+
+/// Whether a process runs; a zombie does not.
+pub(crate) fn is_alive(pid: u32) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+/// The direct children of a process that run.
+pub(crate) fn children(pid: u32) -> Vec<u32> {
+    all().into_iter().filter(|child| parent(*child) == Some(pid) && is_alive(*child)).collect()
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+}
+
+/// The words that a process was started with.
+pub(crate) fn words(pid: u32) -> Vec<String> {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    bytes.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+}
+
+/// Every live process that belongs to a host: by its root folder or by its users.
+pub(crate) fn of_host(folder: &Path, owns: impl Fn(u32) -> bool) -> Vec<u32> {
+    let folder = folder.to_string_lossy().into_owned();
+    let named = |pid: u32| {
+        let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+        program.starts_with(&folder) || words(pid).iter().any(|word| word.contains(&folder))
+    };
+    all().into_iter().filter(|pid| is_alive(*pid) && (user(*pid).is_some_and(&owns) || named(*pid))).collect()
+}
+
+fn user(pid: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_whitespace().next()?.parse().ok()
+}
+
+fn all() -> Vec<u32> {
+    let entries = fs::read_dir("/proc").expect("/proc");
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
+}
