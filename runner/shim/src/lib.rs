@@ -1,18 +1,25 @@
-//! The conversation with the shim: what a run should execute, and its run folder.
+//! The conversation with the shim: what a run should execute, how its sandbox is made,
+//! and its run folder.
+//!
+//! ```text
+//! launch ── operations ──▶ stage 0 ── fork ──▶ shim, PID 1 of the run ── fork ──▶ child
+//! control ── spec ───────────────────────────────────────────────────────────────▶ child
+//! control ◀─ Spawned, Ready | Failed ── stage 0, shim
+//! control ◀─ run folder: lock, process, sock, exit ──▶ shim
+//! ```
 
-/// What to execute and how. Made by control, read only after the user was dropped.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Spec {
-    /// Command and arguments; the first is looked up in the spec's own `PATH`.
-    pub argv: Vec<Vec<u8>>,
-    /// Environment, whole: nothing else is inherited.
-    pub env: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Working directory inside the sandbox.
-    pub working_directory: Vec<u8>,
-    /// The signal of a stop; 15 unless the program wants another (PostgreSQL: 2).
-    pub stop_signal: i32,
-    /// Soft limit of open files.
-    pub open_files: u64,
-    /// The host name inside.
-    pub hostname: Vec<u8>,
-}
+pub mod control;
+mod invocation;
+pub mod limits;
+pub mod operation;
+pub mod record;
+pub mod report;
+mod spec;
+pub mod wire;
+pub mod wire_socket;
+
+pub use invocation::{Invocation, OutputDescriptors};
+pub use operation::Operation;
+pub use record::{Ended, ExitRecord, ProcessRecord};
+pub use report::Report;
+pub use spec::Spec;

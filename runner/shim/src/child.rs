@@ -1,0 +1,176 @@
+//! The child: drops its user, reads its spec, waits to be let go, and becomes the command.
+
+#![expect(unsafe_code, reason = "setting a signal's default disposition has no safe form")]
+
+use std::convert::Infallible;
+use std::ffi::{CStr, CString};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
+use nix::sys::stat::{Mode, umask};
+use rustix::process::{Resource, Rlimit};
+use shim::{Operation, Spec};
+
+use crate::descriptors::arrange;
+use crate::failure::{Failure, Outcome, Step};
+use crate::stage::{privileged, read_spec};
+
+/// What a shell answers when the command does not exist.
+const NOT_FOUND_EXIT: i32 = 127;
+/// What a shell answers when the command cannot be executed.
+const NOT_EXECUTABLE_EXIT: i32 = 126;
+/// Where commands are looked up if the spec has no `PATH`.
+const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
+
+/// The child's first three descriptors.
+pub(crate) struct Outputs {
+    /// `/dev/null` if there is none.
+    pub(crate) stdin: Option<OwnedFd>,
+    pub(crate) stdout: OwnedFd,
+    pub(crate) stderr: OwnedFd,
+    pub(crate) terminal: bool,
+}
+
+/// The two pipes between child and supervisor.
+pub(crate) struct Gate {
+    pub(crate) prepared: PipeWriter,
+    pub(crate) release: PipeReader,
+}
+
+/// Returns only when something went wrong before the child was let go.
+pub(crate) fn run(
+    operations: &[Operation],
+    spec: OwnedFd,
+    outputs: Outputs,
+    descriptors: &[OwnedFd],
+    mut gate: Gate,
+) -> Outcome {
+    for operation in operations {
+        privileged(operation)?;
+    }
+    // After the change of user, which clears it. PID 1's death ends the namespace anyway;
+    // this holds on whatever lies between.
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+        .step("end with the supervisor")?;
+    if nix::unistd::getppid().as_raw() != 1 {
+        return Err(Failure::invalid("the child", "its supervisor is gone"));
+    }
+    let spec = Spec::decode(&read_spec(spec)?).map_err(|error| Failure::invalid("read the spec", error))?;
+    limit_files(spec.open_files)?;
+    umask(Mode::from_bits_truncate(0o022));
+    reset_signals()?;
+    nix::unistd::setsid().step("start a session")?;
+    if outputs.terminal
+        && let Some(stdin) = &outputs.stdin
+    {
+        // A terminal that already controls another session stays there; the command then
+        // runs without job control.
+        let _ = rustix::process::ioctl_tiocsctty(stdin);
+    }
+    let command = Command::prepare(&spec)?;
+    gate.prepared.write_all(&[0]).step("say that the child is prepared")?;
+    if gate.release.read(&mut [0]).step("wait to be let go")? == 0 {
+        return Err(Failure::invalid("the child", "its supervisor gave up"));
+    }
+    start(&command, &spec, outputs, descriptors)
+}
+
+/// From here on everything that goes wrong is told to whoever reads stderr, with the exit
+/// code of a shell.
+fn start(command: &Command, spec: &Spec, outputs: Outputs, descriptors: &[OwnedFd]) -> Outcome {
+    let error = match prepare_descriptors(outputs, descriptors) {
+        Err(error) => ("descriptors".to_owned(), error, NOT_EXECUTABLE_EXIT),
+        Ok(()) => match nix::unistd::chdir(spec.working_directory.as_slice()) {
+            Err(error) => (lossy(&spec.working_directory), error.into(), NOT_EXECUTABLE_EXIT),
+            Ok(()) => {
+                let Err(error) = command.execute();
+                let exit = if error == Errno::ENOENT { NOT_FOUND_EXIT } else { NOT_EXECUTABLE_EXIT };
+                (command.name.clone(), error.into(), exit)
+            }
+        },
+    };
+    let (what, why, exit) = error;
+    let word = if exit == NOT_FOUND_EXIT { "command not found".to_owned() } else { why.to_string() };
+    let _ = writeln!(io::stderr(), "paas: {what}: {word}");
+    // SAFETY: ends this process at once, without the parent's exit handlers.
+    unsafe { libc::_exit(exit) }
+}
+
+fn prepare_descriptors(outputs: Outputs, descriptors: &[OwnedFd]) -> io::Result<()> {
+    let stdin = match outputs.stdin {
+        Some(stdin) => stdin,
+        None => std::fs::File::open("/dev/null")?.into(),
+    };
+    let mut wanted: Vec<BorrowedFd<'_>> = vec![stdin.as_fd(), outputs.stdout.as_fd(), outputs.stderr.as_fd()];
+    wanted.extend(descriptors.iter().map(AsFd::as_fd));
+    arrange(&wanted)
+}
+
+pub(crate) fn limit_core() -> Outcome {
+    rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(1), maximum: Some(1) }).step("forbid core dumps")
+}
+
+fn limit_files(wanted: u64) -> Outcome {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let soft = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: Some(soft), maximum: limit.maximum })
+        .step("limit open files")
+}
+
+fn reset_signals() -> Outcome {
+    for number in Signal::iterator().filter(|number| !matches!(number, Signal::SIGKILL | Signal::SIGSTOP)) {
+        // SAFETY: the default disposition runs no code of ours.
+        unsafe { signal(number, SigHandler::SigDfl) }.step("reset a signal")?;
+    }
+    SigSet::empty().thread_set_mask().step("unblock signals")
+}
+
+/// The command with everything that exec wants to see.
+struct Command {
+    name: String,
+    candidates: Vec<CString>,
+    arguments: Vec<CString>,
+    environment: Vec<CString>,
+}
+
+impl Command {
+    fn prepare(spec: &Spec) -> Outcome<Self> {
+        let text = |bytes: Vec<u8>| CString::new(bytes).map_err(|error| Failure::invalid("the command", error));
+        let mut environment = Vec::with_capacity(spec.env.len());
+        for (name, value) in &spec.env {
+            environment.push(text([name.as_slice(), b"=", value.as_slice()].concat())?);
+        }
+        let arguments = spec.argv.iter().cloned().map(text).collect::<Outcome<Vec<_>>>()?;
+        let program = &spec.argv[0];
+        let path = spec.env.iter().find(|(name, _)| name == b"PATH").map_or(DEFAULT_PATH, |(_, value)| value);
+        let candidates = if program.contains(&b'/') {
+            vec![text(program.clone())?]
+        } else {
+            let folders = path.split(|byte| *byte == b':').filter(|folder| !folder.is_empty());
+            folders.map(|folder| text([folder, b"/", program.as_slice()].concat())).collect::<Outcome<_>>()?
+        };
+        Ok(Self { name: lossy(program), candidates, arguments, environment })
+    }
+
+    /// The first that can be executed; a refusal is only told if nothing better is found.
+    fn execute(&self) -> Result<Infallible, Errno> {
+        let mut told = Errno::ENOENT;
+        for candidate in &self.candidates {
+            let candidate: &CStr = candidate;
+            let Err(error) = nix::unistd::execve(candidate, &self.arguments, &self.environment);
+            match error {
+                Errno::ENOENT | Errno::ENOTDIR => {}
+                Errno::EACCES => told = error,
+                error => return Err(error),
+            }
+        }
+        Err(told)
+    }
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,106 @@
+//! How launch starts stage 0: numbers of descriptors as arguments, nothing else.
+
+use std::os::fd::RawFd;
+
+use crate::limits::CHILD_DESCRIPTORS_MAX;
+use crate::wire::Malformed;
+
+/// Where the child's outputs go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputDescriptors {
+    /// Into segments in this folder.
+    Log(RawFd),
+    /// stdin, stdout and stderr as they are.
+    Inherit {
+        /// stdin.
+        stdin: RawFd,
+        /// stdout.
+        stdout: RawFd,
+        /// stderr.
+        stderr: RawFd,
+        /// Whether stdin becomes the controlling terminal.
+        terminal: bool,
+    },
+}
+
+/// The descriptors of `shim apply`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invocation {
+    /// The list of operations, a memfd of launch.
+    pub operations: RawFd,
+    /// The spec, a sealed memfd of control.
+    pub spec: RawFd,
+    /// Where reports go.
+    pub reply: RawFd,
+    /// The lock of the run folder.
+    pub lock: RawFd,
+    /// The run folder.
+    pub folder: RawFd,
+    /// The child's outputs.
+    pub output: OutputDescriptors,
+    /// What the child finds from 3 on.
+    pub child: Vec<RawFd>,
+}
+
+impl Invocation {
+    /// The arguments behind the program's name.
+    pub fn to_arguments(&self) -> Vec<String> {
+        let mut words = vec!["apply".to_owned()];
+        words.extend([self.operations, self.spec, self.reply, self.lock, self.folder].map(|fd| fd.to_string()));
+        match self.output {
+            OutputDescriptors::Log(folder) => words.extend(["log".to_owned(), folder.to_string()]),
+            OutputDescriptors::Inherit { stdin, stdout, stderr, terminal } => {
+                words.push(if terminal { "terminal" } else { "inherit" }.to_owned());
+                words.extend([stdin, stdout, stderr].map(|fd| fd.to_string()));
+            }
+        }
+        words.extend(self.child.iter().map(ToString::to_string));
+        words
+    }
+
+    /// Reads the arguments behind `apply`.
+    pub fn from_arguments(words: &[String]) -> Result<Self, Malformed> {
+        let mut words = words.iter();
+        let mut number = || {
+            let word = words.next().ok_or(Malformed::Missing("a descriptor"))?;
+            word.parse::<RawFd>().map_err(|_| Malformed::Missing("a number"))
+        };
+        let [operations, spec, reply, lock, folder] = [number()?, number()?, number()?, number()?, number()?];
+        let kind = words.next().ok_or(Malformed::Missing("the kind of output"))?;
+        let rest = words.map(|word| word.parse::<RawFd>()).collect::<Result<Vec<_>, _>>();
+        let rest = rest.map_err(|_| Malformed::Missing("a number"))?;
+        let (output, child) = match (kind.as_str(), rest.as_slice()) {
+            ("log", [folder, child @ ..]) => (OutputDescriptors::Log(*folder), child),
+            ("inherit" | "terminal", [stdin, stdout, stderr, child @ ..]) => {
+                let terminal = kind == "terminal";
+                let output =
+                    OutputDescriptors::Inherit { stdin: *stdin, stdout: *stdout, stderr: *stderr, terminal };
+                (output, child)
+            }
+            _ => return Err(Malformed::Missing("an output")),
+        };
+        if child.len() > CHILD_DESCRIPTORS_MAX {
+            return Err(Malformed::TooMuch);
+        }
+        Ok(Self { operations, spec, reply, lock, folder, output, child: child.to_vec() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_read_back() {
+        let outputs = [
+            OutputDescriptors::Log(9),
+            OutputDescriptors::Inherit { stdin: 10, stdout: 11, stderr: 12, terminal: true },
+        ];
+        for output in outputs {
+            let child = vec![13, 14];
+            let given = Invocation { operations: 3, spec: 4, reply: 5, lock: 6, folder: 7, output, child };
+            assert_eq!(Invocation::from_arguments(&given.to_arguments()[1..]), Ok(given));
+        }
+        assert!(Invocation::from_arguments(&["3".to_owned(), "x".to_owned()]).is_err());
+    }
+}

@@ -1,0 +1,123 @@
+//! What a run executes. Control makes it, the child alone reads it whole.
+
+use crate::limits::SPEC_BYTES_MAX;
+use crate::wire::{Encoder, Fields, Malformed};
+
+const ARGUMENT: u16 = 1;
+const VARIABLE: u16 = 2;
+const WORKING_DIRECTORY: u16 = 3;
+const STOP_SIGNAL: u16 = 4;
+const OPEN_FILES: u16 = 5;
+const HOSTNAME: u16 = 6;
+
+/// What to execute and how. Made by control, read only after the user was dropped.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Spec {
+    /// Command and arguments; the first is looked up in the spec's own `PATH`.
+    pub argv: Vec<Vec<u8>>,
+    /// Environment, whole: nothing else is inherited.
+    pub env: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Working directory inside the sandbox.
+    pub working_directory: Vec<u8>,
+    /// The signal of a stop; 15 unless the program wants another (PostgreSQL: 2).
+    pub stop_signal: i32,
+    /// Soft limit of open files.
+    pub open_files: u64,
+    /// The host name inside.
+    pub hostname: Vec<u8>,
+}
+
+impl Spec {
+    /// The durable form: unknown fields of a later version are ignored by this one.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut encoder = Encoder::default();
+        for argument in &self.argv {
+            encoder = encoder.bytes(ARGUMENT, argument);
+        }
+        for (name, value) in &self.env {
+            let mut variable = name.clone();
+            variable.push(b'=');
+            variable.extend_from_slice(value);
+            encoder = encoder.bytes(VARIABLE, &variable);
+        }
+        encoder
+            .bytes(WORKING_DIRECTORY, &self.working_directory)
+            .signed(STOP_SIGNAL, i64::from(self.stop_signal))
+            .number(OPEN_FILES, self.open_files)
+            .bytes(HOSTNAME, &self.hostname)
+            .finish()
+    }
+
+    /// Reads the durable form.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        if bytes.len() > SPEC_BYTES_MAX {
+            return Err(Malformed::TooMuch);
+        }
+        let mut spec = Self::default();
+        for field in Fields::new(bytes) {
+            let field = field?;
+            match field.tag {
+                ARGUMENT => spec.argv.push(field.bytes.to_vec()),
+                VARIABLE => {
+                    let end = field.bytes.iter().position(|b| *b == b'=').ok_or(Malformed::Field(VARIABLE))?;
+                    spec.env.push((field.bytes[..end].to_vec(), field.bytes[end + 1..].to_vec()));
+                }
+                WORKING_DIRECTORY => spec.working_directory = field.bytes.to_vec(),
+                STOP_SIGNAL => spec.stop_signal = to_signal(field.signed()?)?,
+                OPEN_FILES => spec.open_files = field.number()?,
+                HOSTNAME => spec.hostname = field.bytes.to_vec(),
+                _ => {}
+            }
+        }
+        if spec.argv.is_empty() {
+            return Err(Malformed::Missing("the command"));
+        }
+        Ok(spec)
+    }
+
+    /// The one field that the supervisor needs; nothing else is looked at.
+    pub fn decode_stop_signal(bytes: &[u8]) -> Result<i32, Malformed> {
+        for field in Fields::new(bytes) {
+            let field = field?;
+            if field.tag == STOP_SIGNAL {
+                return to_signal(field.signed()?);
+            }
+        }
+        Err(Malformed::Missing("the stop signal"))
+    }
+}
+
+fn to_signal(number: i64) -> Result<i32, Malformed> {
+    i32::try_from(number).ok().filter(|signal| (1..=64).contains(signal)).ok_or(Malformed::Field(STOP_SIGNAL))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec() -> Spec {
+        Spec {
+            argv: vec![b"sh".to_vec(), b"-c".to_vec(), b"exit 3".to_vec()],
+            env: vec![(b"K".to_vec(), b"a=b\n".to_vec()), (b"EMPTY".to_vec(), Vec::new())],
+            working_directory: b"/app".to_vec(),
+            stop_signal: 15,
+            open_files: 10_000,
+            hostname: b"web-1".to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_spec_reads_back_and_ignores_what_it_does_not_know() {
+        let mut bytes = spec().encode();
+        bytes.extend(Encoder::default().bytes(999, b"later").finish());
+        assert_eq!(Spec::decode(&bytes), Ok(spec()));
+        assert_eq!(Spec::decode_stop_signal(&bytes), Ok(15));
+    }
+
+    #[test]
+    fn a_spec_without_command_or_with_a_wrong_signal_is_refused() {
+        assert!(Spec::decode(&Spec { argv: Vec::new(), ..spec() }.encode()).is_err());
+        assert!(Spec::decode(&Spec { stop_signal: 0, ..spec() }.encode()).is_err());
+        assert!(Spec::decode(b"\x01").is_err());
+    }
+}
