@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use api::{Failure, Kind, Role};
 use model::AppName;
 
+use crate::store::PublicKey;
+
 /// Longest line of a public key that is read; an RSA key of 16,384 bits has 2,800 characters.
 const PUBLIC_KEY_CHARS_MAX: usize = 8_192;
 /// Key types that OpenSSH still takes for logging in.
@@ -73,52 +75,39 @@ impl Actor {
     }
 }
 
-/// A public key, parsed: nothing else of the line survives, above all no comment with
-/// a line break in it, which would be a key line of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublicKey {
-    /// `ssh-ed25519`.
-    pub key_type: String,
-    /// Base64.
-    pub blob: String,
-    /// `SHA256:…`, as `ssh-keygen -l` prints it.
-    pub fingerprint: String,
-}
-
-impl PublicKey {
-    /// Reads one line of an OpenSSH public key file.
-    pub fn parse(line: &str) -> Result<Self, Failure> {
-        let bad = |why: &str| {
-            Failure::new(Kind::Usage, "key.invalid", "this is not an OpenSSH public key")
-                .why(why)
-                .fix("give the file that ends in .pub, such as ~/.ssh/id_ed25519.pub")
-        };
-        let line = line.trim();
-        if line.len() > PUBLIC_KEY_CHARS_MAX || line.contains(['\n', '\r', '\0']) {
-            return Err(bad("it is more than one line, or too long"));
-        }
-        let mut words = line.split_ascii_whitespace();
-        let (Some(key_type), Some(blob)) = (words.next(), words.next()) else {
-            return Err(bad("it should be TYPE KEY COMMENT"));
-        };
-        if !KEY_TYPES.contains(&key_type) {
-            return Err(bad("its type is not one of ssh-ed25519, ecdsa-sha2-…, ssh-rsa or a security key's"));
-        }
-        let bytes = base64_decode(blob).ok_or_else(|| bad("its second word is not base64"))?;
-        // The blob names its type again, with a length before it.
-        let named = bytes.get(4..4 + key_type.len()).unwrap_or_default();
-        if bytes.get(..4) != Some(&u32::try_from(key_type.len()).unwrap_or(0).to_be_bytes()) || named != key_type.as_bytes() {
-            return Err(bad("its second word does not hold a key of that type"));
-        }
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &bytes);
-        let fingerprint = format!("SHA256:{}", base64_encode(digest.as_ref()).trim_end_matches('='));
-        Ok(Self { key_type: key_type.to_owned(), blob: base64_encode(&bytes), fingerprint })
+/// Reads one line of an OpenSSH public key file. Nothing else of the line survives, above
+/// all no comment with a line break in it, which would be a key line of its own.
+pub fn parse_public_key(line: &str) -> Result<PublicKey, Failure> {
+    let bad = |why: &str| {
+        Failure::new(Kind::Usage, "key.invalid", "this is not an OpenSSH public key")
+            .why(why)
+            .fix("give the file that ends in .pub, such as ~/.ssh/id_ed25519.pub")
+    };
+    let line = line.trim();
+    if line.len() > PUBLIC_KEY_CHARS_MAX || line.contains(['\n', '\r', '\0']) {
+        return Err(bad("it is more than one line, or too long"));
     }
+    let mut words = line.split_ascii_whitespace();
+    let (Some(key_type), Some(blob)) = (words.next(), words.next()) else {
+        return Err(bad("it should be TYPE KEY COMMENT"));
+    };
+    if !KEY_TYPES.contains(&key_type) {
+        return Err(bad("its type is not one of ssh-ed25519, ecdsa-sha2-…, ssh-rsa or a security key's"));
+    }
+    let blob = base64_decode(blob).ok_or_else(|| bad("its second word is not base64"))?;
+    // The blob names its type again, with a length before it.
+    let named = blob.get(4..4 + key_type.len()).unwrap_or_default();
+    if blob.get(..4) != Some(&u32::try_from(key_type.len()).unwrap_or(0).to_be_bytes()) || named != key_type.as_bytes() {
+        return Err(bad("its second word does not hold a key of that type"));
+    }
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &blob);
+    let fingerprint = format!("SHA256:{}", base64_encode(digest.as_ref()).trim_end_matches('='));
+    Ok(PublicKey { fingerprint, key_type: key_type.to_owned(), blob })
 }
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-fn base64_encode(bytes: &[u8]) -> String {
+pub(crate) fn base64_encode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
         let word = chunk.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
@@ -156,8 +145,8 @@ mod tests {
 
     #[test]
     fn a_key_is_written_out_afresh_without_its_comment() {
-        let key = PublicKey::parse(&format!("{KEY} anna@laptop command=\"x\"")).expect("a key");
-        assert_eq!(format!("{} {}", key.key_type, key.blob), KEY);
+        let key = parse_public_key(&format!("{KEY} anna@laptop command=\"x\"")).expect("a key");
+        assert_eq!(format!("{} {}", key.key_type, base64_encode(&key.blob)), KEY);
         // The published fingerprint of github.com's ed25519 host key, which this is.
         assert_eq!(key.fingerprint, "SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU");
     }
@@ -167,7 +156,7 @@ mod tests {
         let two_lines = format!("{KEY} x\n{KEY}");
         let wrong_type = KEY.replace("ssh-ed25519 ", "ssh-rsa ");
         for bad in ["", "ssh-ed25519", "ssh-ed25519 !!!!", "restrict ssh-ed25519 AAAA", "ssh-dss AAAA", &two_lines, &wrong_type] {
-            assert!(PublicKey::parse(bad).is_err(), "{bad:?} was taken");
+            assert!(parse_public_key(bad).is_err(), "{bad:?} was taken");
         }
     }
 

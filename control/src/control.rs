@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use crate::access::Actor;
 use crate::app::{AppHandle, AppIdentity, AppStart, RunnableRelease};
 use crate::services::Services;
-use crate::store::{App, EventCode, NewEvent};
+use crate::store::App;
 
 /// What control must know of the box.
 #[derive(Debug, Clone)]
@@ -59,27 +59,21 @@ impl Control {
             cancels: Mutex::default(),
         });
         control.settle_interrupted().await?;
-        for app in control.services.store.list_apps().await? {
+        control.wipe_destroyed().await;
+        for app in control.services.store.apps().await? {
             let handle = control.start_app(&app, true).await?;
             control.insert(handle);
         }
+        control.settle_pushes().await?;
+        control.publish_keys().await?;
         Ok(control)
     }
 
     /// Everything that an earlier server had begun and not ended has failed.
     async fn settle_interrupted(&self) -> Result<(), Failure> {
         let now = self.services.now_unix_ms();
-        let store = &self.services.store;
-        let builds = store.interrupt_builds(now).await?;
-        let candidates = store.candidate_releases().await?;
-        for (number, version) in &candidates {
-            let why = "the server ended before it was switched to";
-            let event = NewEvent::new(now, "paas", EventCode::ReleaseFailed, format!("{version} refused: {why}"));
-            store.fail_release(*number, *version, why.to_owned(), event).await?;
-        }
-        if builds.len() + candidates.len() > 0 {
-            tracing::info!(builds = builds.len(), candidates = candidates.len(), "what an earlier server left undone has failed");
-        }
+        let undone = self.services.store.settle_interrupted(now).await?;
+        tracing::debug!(?undone, "what an earlier server left undone has failed");
         Ok(())
     }
 
@@ -88,7 +82,7 @@ impl Control {
         let current = match store.current_release(app.number).await? {
             None => None,
             Some(record) => {
-                let config = store.config_at(app.number, record.release.config_version).await?;
+                let config = store.config_of(app.number, record.release.config_version).await?;
                 let slug = self.slug_of(app.number, record.release.slug).await?;
                 Some(RunnableRelease { release: record.release, manifest: slug.manifest, config })
             }

@@ -2,6 +2,7 @@
 //! the way leaves a record and changes nothing else.
 
 use std::os::fd::OwnedFd;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use api::{Failure, Kind};
@@ -11,7 +12,7 @@ use tokio::sync::mpsc;
 use crate::app::{AppHandle, RunnableRelease, SwitchRequest};
 use crate::control::Control;
 use crate::limits::{BUILD_FREE_BYTES_MIN, PUSH_LINES_QUEUED_MAX, SWITCH_MAX};
-use crate::seams::{BuildRequest, BuiltSlug, Cancel, Lines};
+use crate::seams::{BuildRequest, BuiltSlug, Cancel, Lines, failure_lines};
 use crate::store::{BuildEnd, BuildFailure, BuildState, EventCode, NewEvent, NewRelease, NewSlug, StoreError};
 use crate::story::duration;
 
@@ -30,6 +31,8 @@ pub struct DeployRequest {
     pub lines: Lines,
     /// Raised when nobody wants it any more.
     pub cancel: Cancel,
+    /// Why it was cancelled, if the reason is another than "somebody asked".
+    pub reason: Arc<OnceLock<Failure>>,
 }
 
 /// What was deployed.
@@ -53,19 +56,20 @@ impl Control {
         let build = self.services.store.begin_build(number, request.commit.clone(), event).await?;
         let (kept, recorder) = self.record_lines(app, build, &request.lines);
         let result = self.deploy_recorded(app, &request, build, source, &kept, began).await;
-        if let Err(failure) = &result {
-            kept.failure(failure);
-        }
+        let result = result.map_err(|failure| request.reason.get().cloned().unwrap_or(failure));
         drop(kept);
         // The log is whole before anybody is told that it ended.
         let _ = recorder.await;
+        if let Err(failure) = &result {
+            self.services.store.append_build_lines(number, build, failure_lines(failure)).await?;
+        }
         self.finish(&request, number, build, &result).await?;
         self.collect_garbage().await;
         result
     }
 
     async fn finish(&self, request: &DeployRequest, number: AppNumber, build: u32, result: &Result<Option<Deployed>, Failure>) -> Result<(), Failure> {
-        let cancelled = *request.cancel.borrow();
+        let cancelled = *request.cancel.borrow() && request.reason.get().is_none();
         let (state, code, text) = match result {
             Ok(Some(deployed)) => (BuildState::Succeeded, EventCode::BuildSucceeded, format!("build {build} is {}", deployed.version)),
             Ok(None) => (BuildState::Refused, EventCode::BuildRefused, format!("build {build} was a dry run")),
@@ -118,13 +122,12 @@ impl Control {
             }
         };
         let record = self.services.store.app(app.identity.number).await?;
-        let (_, config) = self.services.store.config_current(app.identity.number).await?;
+        let (_, config) = self.services.store.current_config(app.identity.number).await?;
         let wanted = BuildRequest {
             app: app.identity.name.clone(),
             number: app.identity.number,
             build,
             commit: request.commit.clone(),
-            root: record.root,
             config,
             use_cache: !request.rebuild,
             plan_only: request.dry_run,
@@ -138,11 +141,11 @@ impl Control {
     async fn candidate(&self, app: &AppHandle, slug: &BuiltSlug, cause: Cause, actor: &str) -> Result<Release, Failure> {
         let number = app.identity.number;
         let store = &self.services.store;
-        let new = NewSlug { slug: slug.id, bytes: slug.bytes, manifest: slug.manifest_text.clone() };
+        let new = NewSlug { slug: slug.id, bytes: slug.bytes, manifest: slug.manifest.clone() };
         store.insert_slug(number, new, self.services.now_unix_ms()).await?;
         let types = slug.manifest.commands.keys().cloned().collect();
         let formation = app.view.borrow().formation.carried_over(&types);
-        let (config_version, _) = store.config_current(number).await?;
+        let (config_version, _) = store.current_config(number).await?;
         self.insert_candidate(app, slug.id, config_version, formation, cause, actor).await
     }
 
@@ -173,7 +176,7 @@ impl Control {
     ) -> Result<(), Failure> {
         let number = app.identity.number;
         let version = release.version;
-        let config = self.services.store.config_at(number, release.config_version).await?;
+        let config = self.services.store.config_of(number, release.config_version).await?;
         let formation = release.formation.clone();
         let runnable = RunnableRelease { release, manifest, config };
         // The app's own clocks (boot timeout, stop grace) end long before this one.

@@ -2,10 +2,18 @@
 //! It knows no path, pid, uid or port; the [`seams`] do.
 
 pub mod access;
+pub mod app;
+mod control;
+pub mod deploy;
 pub mod limits;
-pub mod rollout;
+pub mod perform;
 pub mod push;
+mod records;
+pub mod rollout;
 pub mod routes;
 pub mod seams;
+pub mod services;
 pub mod store;
 pub mod story;
+
+pub use control::{Control, ControlSettings, PushGuard};

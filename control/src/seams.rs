@@ -65,16 +65,16 @@ impl Lines {
 
     /// A failure as what, why, how to fix.
     pub fn failure(&self, failure: &Failure) {
-        for line in failure.what.lines() {
-            self.problem(line);
-        }
-        for line in failure.why.iter().flat_map(|why| why.lines()) {
-            self.detail(line);
-        }
-        for line in failure.fix.iter().flat_map(|fix| fix.lines()) {
-            self.detail(format!("fix: {line}"));
-        }
+        failure_lines(failure).into_iter().for_each(|line| self.raw(line));
     }
+}
+
+/// A failure as its author sees it: what, why, how to fix.
+pub fn failure_lines(failure: &Failure) -> Vec<String> {
+    let what = failure.what.lines().map(|line| format!(" !     {line}"));
+    let why = failure.why.iter().flat_map(|why| why.lines()).map(|line| format!("       {line}"));
+    let fix = failure.fix.iter().flat_map(|fix| fix.lines()).map(|line| format!("       fix: {line}"));
+    what.chain(why).chain(fix).collect()
 }
 
 /// A run of a one-off or of git.
@@ -116,8 +116,6 @@ pub struct BuildRequest {
     pub build: u32,
     /// The commit, 40 hexadecimal digits.
     pub commit: String,
-    /// The folder of the repository that is the app.
-    pub root: Option<String>,
     /// Config vars, given to install steps.
     pub config: ConfigVars,
     /// `false`: builds as if nothing was cached.
@@ -139,8 +137,6 @@ pub struct BuiltSlug {
     pub bytes: u64,
     /// What it says of itself.
     pub manifest: SlugManifest,
-    /// The same in the builder's wire form, as it is stored.
-    pub manifest_text: String,
 }
 
 /// Raised when nobody wants the result any more.
@@ -150,8 +146,6 @@ pub type Cancel = watch::Receiver<bool>;
 pub trait Builders: Send + Sync {
     /// Builds the tar stream that comes out of `source`. `Ok(None)` for a dry run.
     fn build(&self, request: BuildRequest, source: OwnedFd, lines: Lines, cancel: Cancel) -> BoxFuture<'_, Result<Option<BuiltSlug>, Failure>>;
-    /// Reads a manifest in the builder's wire form.
-    fn manifest(&self, text: &str) -> Result<SlugManifest, Failure>;
     /// Forgets the dependency caches of an app.
     fn purge_cache(&self, number: AppNumber) -> BoxFuture<'_, Result<(), Failure>>;
     /// Removes the file of a slug that no release needs.

@@ -72,7 +72,8 @@ impl AppTask {
     pub(super) async fn run(mut self, mut mailbox: mpsc::Receiver<AppCommand>) {
         let mut observed = self.services.engine.observed(&self.identity.name);
         self.publish_target();
-        self.look(&observed.borrow_and_update().clone()).await;
+        let first = observed.borrow_and_update().clone();
+        self.look(&first).await;
         loop {
             tokio::select! {
                 command = mailbox.recv() => {

@@ -2,10 +2,12 @@
 
 use api::access::{Access, AccessAdd, AccessRemove, AccessReply, Grant};
 use api::{Failure, Kind, Role};
+use model::AppNumber;
 
 use super::Call;
-use crate::access::{Actor, PublicKey};
+use crate::access::{Actor, base64_encode, parse_public_key};
 use crate::control::Control;
+use crate::store::{AccessRow, EventCode, KeyRow, NewAccess};
 
 /// Longest name of a person.
 const PERSON_CHARS_MAX: usize = 40;
@@ -14,13 +16,18 @@ impl Control {
     pub(super) async fn access(&self, call: &Call, access: Access) -> Result<AccessReply, Failure> {
         call.actor.may_operate("see who has access")?;
         let app = access.app.as_deref().map(|name| self.app_for(&call.actor, name, Role::Operator, "see the access of")).transpose()?;
-        self.grants(app.map(|app| app.identity.name.to_string()).as_deref()).await
+        self.grants(app.map(|app| app.identity.number)).await
     }
 
-    async fn grants(&self, app: Option<&str>) -> Result<AccessReply, Failure> {
-        let mut grants = self.services.store.grants().await?;
-        grants.retain(|grant| app.is_none_or(|app| grant.app.as_deref() == Some(app)));
-        Ok(AccessReply { grants })
+    async fn grants(&self, app: Option<AppNumber>) -> Result<AccessReply, Failure> {
+        let rows = self.services.store.list_access(app).await?;
+        let grant = |row: AccessRow| Grant {
+            person: row.person,
+            fingerprint: row.fingerprint.unwrap_or_default(),
+            role: row.role.word().to_owned(),
+            app: row.app.map(|app| app.to_string()),
+        };
+        Ok(AccessReply { grants: rows.into_iter().map(grant).collect() })
     }
 
     pub(super) async fn access_add(&self, call: &Call, add: AccessAdd) -> Result<Grant, Failure> {
@@ -32,17 +39,20 @@ impl Control {
         let Some(role) = Role::parse(&add.role) else {
             return Err(Failure::new(Kind::Usage, "access.bad_role", format!("unknown role `{}`", add.role)).fix("known are: viewer, deployer, owner, operator"));
         };
-        let key = PublicKey::parse(&add.public_key)?;
+        let key = parse_public_key(&add.public_key)?;
         let app = add.app.as_deref().map(|name| self.app_for(&call.actor, name, Role::Operator, "give access to")).transpose()?;
         if app.is_none() && role != Role::Operator {
             return Err(Failure::new(Kind::Usage, "access.no_app", format!("a {} needs an app", role.word())).fix("add -a APP, or --role operator"));
         }
         let number = app.as_ref().map(|app| app.identity.number);
-        self.services.store.add_grant(call.actor.name(), &add.person, &key, role, number, self.services.now_unix_ms()).await?;
+        let event = self.event(call, EventCode::AccessAdded, format!("{} is {} now", add.person, role.word()));
+        let fingerprint = key.fingerprint.clone();
+        let access = NewAccess { person: add.person.clone(), key: Some(key), role, app: number };
+        self.services.store.add_access(access, event).await?;
         self.publish_keys().await?;
         Ok(Grant {
             person: add.person,
-            fingerprint: key.fingerprint,
+            fingerprint,
             role: role.word().to_owned(),
             app: app.map(|app| app.identity.name.to_string()),
         })
@@ -52,21 +62,27 @@ impl Control {
         call.actor.may_operate("take access away")?;
         let app = remove.app.as_deref().map(|name| self.app_for(&call.actor, name, Role::Operator, "take access from")).transpose()?;
         let number = app.map(|app| app.identity.number);
-        self.services.store.remove_grant(call.actor.name(), &remove.person, number, self.services.now_unix_ms()).await?;
+        let event = self.event(call, EventCode::AccessRemoved, format!("{} lost access", remove.person));
+        self.services.store.remove_access(&remove.person, number, event).await?;
         self.publish_keys().await?;
         self.grants(None).await
     }
 
     /// Writes the list of keys that may log in.
-    pub(crate) async fn publish_keys(&self) -> Result<(), Failure> {
-        let keys = self.services.store.login_keys().await?;
-        self.services.login_keys.write(keys).await
+    pub async fn publish_keys(&self) -> Result<(), Failure> {
+        let keys = self.services.store.list_keys().await?;
+        let line = |row: KeyRow| (row.key.fingerprint, row.key.key_type, base64_encode(&row.key.blob));
+        self.services.login_keys.write(keys.into_iter().map(line).collect()).await
     }
 
     /// Whose key this is, for the door.
     pub async fn actor_of(&self, fingerprint: &str) -> Result<Actor, Failure> {
-        self.services.store.actor_of(fingerprint).await?.ok_or_else(|| {
-            Failure::new(Kind::Refused, "access.unknown_key", "this key has no access to this box any more").fix("ask the operator of this box: paas access:add")
-        })
+        let Some(access) = self.services.store.find_access_by_fingerprint(fingerprint).await? else {
+            return Err(Failure::new(Kind::Refused, "access.unknown_key", "this key has no access to this box any more")
+                .fix("ask the operator of this box: paas access:add"));
+        };
+        let everywhere = access.grants.iter().filter(|(app, _)| app.is_none()).map(|(_, role)| *role).max();
+        let roles = access.grants.into_iter().filter_map(|(app, role)| Some((app?, role))).collect();
+        Ok(Actor::Person { name: access.person, everywhere, roles })
     }
 }

@@ -193,7 +193,6 @@ impl Control {
 }
 
 fn setting(key: &str, value: &str) -> Result<AppSetting, Failure> {
-    let bad = |what: String, fix: &str| Err(Failure::new(Kind::Usage, "app.bad_setting", what).fix(fix));
     match key {
         "deploy-branch" => {
             let branches: Vec<String> = value.split(',').map(str::trim).filter(|b| !b.is_empty()).map(str::to_owned).collect();
@@ -202,14 +201,6 @@ fn setting(key: &str, value: &str) -> Result<AppSetting, Failure> {
             }
             Ok(AppSetting::DeployBranches(branches))
         }
-        "root" if value.is_empty() => Ok(AppSetting::Root(None)),
-        "root" => {
-            let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.starts_with('-');
-            if value.len() > 200 || !value.split('/').all(plain) || value.chars().any(char::is_control) {
-                return bad(format!("`{value}` is not a folder of the repository"), "write it without a leading slash: root=services/api");
-            }
-            Ok(AppSetting::Root(Some(value.to_owned())))
-        }
-        other => bad(format!("unknown setting `{other}`"), "known are: deploy-branch, root"),
+        other => Err(Failure::new(Kind::Usage, "app.bad_setting", format!("unknown setting `{other}`")).fix("known is: deploy-branch=NAME[,NAME]")),
     }
 }

@@ -1,6 +1,6 @@
 //! `deploy`, `builds` and their like.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use api::builds::{BuildRow, Builds, BuildsReply, Cancel, CancelReply, Deploy, DeployReply, Output, OutputReply, PurgeCache, Rebuild};
 use api::{Failure, Kind, Role};
@@ -55,7 +55,7 @@ impl Control {
             };
         };
         let source = self.services.repositories.export(number, &commit).await?;
-        let request = DeployRequest { actor: call.actor.name().to_owned(), commit, rebuild, dry_run: false, lines, cancel: call.cancel.clone() };
+        let request = DeployRequest { actor: call.actor.name().to_owned(), commit, rebuild, dry_run: false, lines, cancel: call.cancel.clone(), reason: Arc::default() };
         match self.deploy(app, request, source).await? {
             Some(deployed) => Ok(DeployReply { release: deployed.version.to_string(), commit: deployed.commit }),
             None => Err(nothing_to_build(app)),

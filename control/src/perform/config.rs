@@ -13,7 +13,7 @@ use crate::store::EventCode;
 impl Control {
     pub(super) async fn config(&self, call: &Call, get: Get) -> Result<GetReply, Failure> {
         let app = self.app_for(&call.actor, &get.app, Role::Deployer, "read the config of")?;
-        let (_, config) = self.services.store.config_current(app.identity.number).await?;
+        let (_, config) = self.services.store.current_config(app.identity.number).await?;
         let record = self.services.store.app(app.identity.number).await?;
         let addons = self.addon_env(&record).await?;
         let plain = |vars: &ConfigVars| vars.iter().map(|(k, v)| (k.to_string(), v.reveal().to_owned())).collect();
@@ -28,7 +28,7 @@ impl Control {
         let set = change.set.iter().map(|(key, value)| Ok((key.parse::<EnvKey>()?, Secret::new(value.clone())))).collect::<Result<Vec<_>, Failure>>()?;
         let unset = change.unset.iter().map(|key| key.parse::<EnvKey>()).collect::<Result<Vec<_>, _>>()?;
         let _turn = app.deploying.lock().await;
-        let (base, before) = self.services.store.config_current(app.identity.number).await?;
+        let (base, before) = self.services.store.current_config(app.identity.number).await?;
         let mut config = before.clone();
         for key in &unset {
             if !config.unset(key) && before.get(key).is_none() {

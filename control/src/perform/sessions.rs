@@ -31,6 +31,15 @@ impl Control {
         self.session(call, &app, command, terminal_env(run.term)).await
     }
 
+    pub(super) async fn database_info(&self, call: &Call, info: api::pg::Info) -> Result<api::pg::InfoReply, Failure> {
+        let app = self.app_for(&call.actor, &info.app, Role::Deployer, "look at the database of")?;
+        let record = self.services.store.app(app.identity.number).await?;
+        match record.database {
+            DatabaseKind::Postgresql => self.services.databases.info(app.identity.number).await,
+            other => Ok(api::pg::InfoReply { kind: other.as_str().to_owned(), version: None, database: None, bytes: None, connections: None }),
+        }
+    }
+
     pub(super) async fn psql(self: &Arc<Self>, call: Call, psql: api::pg::Psql) -> Result<u8, Failure> {
         let app = self.app_for(&call.actor, &psql.app, Role::Deployer, "open the database of")?;
         let record = self.services.store.app(app.identity.number).await?;
@@ -72,7 +81,7 @@ impl Control {
             return Err(Failure::new(Kind::Refused, "run.no_release", format!("{} has no release yet", app.identity.name)).fix("push first: git push paas main"));
         };
         let slug = self.slug_of(number, current.release.slug).await?;
-        let config = store.config_at(number, current.release.config_version).await?;
+        let config = store.config_of(number, current.release.config_version).await?;
         let addon_env = self.addon_env(&store.app(number).await?).await?;
         let run_number = store.next_run_numbers(number, 1).await?.start;
         let ordinal = u32::try_from(run_number % 100).unwrap_or(0) + 1;

@@ -41,7 +41,7 @@ fn app_status(app: &AppHandle) -> AppStatus {
     let view = app.view.borrow();
     let ended = shown(&view).filter_map(|i| Some((i, i.last_end.as_ref()?))).filter(|(_, end)| end.reason != model::StopReason::Asked);
     let trouble = ended.max_by_key(|(_, end)| end.at_unix_ms).map(|(instance, end)| {
-        let time = jiff::Timestamp::from_millisecond(end.at_unix_ms).map(|t| t.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M").to_string());
+        let time = jiff::Timestamp::from_millisecond(end.at_unix_ms).map(|t| jiff::ZonedDateTime::new(t, jiff::tz::TimeZone::system()).strftime("%H:%M").to_string());
         let name = instance.instance.name();
         format!("{} {name} ended: {} → ps:why {name}", time.unwrap_or_default(), end_line(end))
     });

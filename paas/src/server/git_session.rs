@@ -6,7 +6,6 @@
 //! Hello → rules → (lock) → still current? → SendSource → build → switch → Verdict → git moves the ref
 //! ```
 
-use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +18,9 @@ use control::app::AppHandle;
 use control::deploy::DeployRequest;
 use control::push::{self, PushOptions, PushPlan};
 use control::seams::{Lines, Session, Stdio};
+use control::store::PushNumber;
 use control::{Control, limits::PUSH_LINES_QUEUED_MAX};
+use model::RefName;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 
@@ -90,9 +91,7 @@ impl Push {
         };
         let (lines, writer) = self.writer();
         let verdict = self.decide(&hello, &lines).await;
-        if let Err(failure) = &verdict
-            && !failure.code.starts_with("build.recorded")
-        {
+        if let Err(failure) = &verdict {
             lines.failure(failure);
         }
         drop(lines);
@@ -164,12 +163,12 @@ impl Push {
                 }
             }
         };
-        let reference = format!("refs/heads/{branch}");
+        let reference: RefName = format!("refs/heads/{branch}").parse()?;
         let number = self.app.identity.number;
-        let now = self.control.services.repositories.resolve(number, &reference).await?;
+        let now = self.control.services.repositories.resolve(number, reference.as_str()).await?;
         let is_new = old.bytes().all(|b| b == b'0');
         if now.as_deref() != (!is_new).then_some(old) {
-            return Err(push::moved(&reference));
+            return Err(push::moved(reference.as_str()));
         }
         if let Some(note) = self.control.note_before_push(&self.app).await {
             lines.problem(note);
@@ -182,15 +181,16 @@ impl Push {
             dry_run: options.dry_run,
             lines: lines.clone(),
             cancel,
+            reason: Arc::default(),
         };
         let source = self.request_source(&commit).await?;
+        let push = self.control.push_begun(&self.app, reference.clone(), old, &commit).await?;
         let result = self.deploy_while_wanted(request, source, stop, options.detach).await;
+        if !matches!(result, Ok(Some(_))) {
+            self.control.push_refused(push, &reference).await;
+        }
         match result? {
-            Some(_) => {
-                let accepted = Accepted { _turn: turn, reference, old: old.to_owned(), new: commit };
-                accepted.record(&self.control, &self.app).await?;
-                Ok(Some(accepted))
-            }
+            Some(_) => Ok(Some(Accepted { _turn: turn, push, reference, new: commit })),
             None => Err(Failure::new(Kind::Failed, "push.dry_run", "dry run: nothing was built or deployed")
                 .why("git shows the push as rejected, since nothing was accepted")
                 .fix("push without -o dry-run to deploy")),
@@ -206,17 +206,17 @@ impl Push {
         detach: bool,
     ) -> Result<Option<control::deploy::Deployed>, Failure> {
         let mut cancel = self.cancel.clone();
+        let reason = request.reason.clone();
         let deploy = self.control.deploy(&self.app, request, source);
         tokio::pin!(deploy);
-        let mut source_failed = None;
         let (mut listening, mut gone) = (true, detach);
-        let result = loop {
+        loop {
             tokio::select! {
-                result = &mut deploy => break result,
+                result = &mut deploy => return result,
                 message = receive_message::<FromHook>(&self.stream), if listening => match message {
                     Ok(Some(FromHook::SourceDone(_))) => {}
                     Ok(Some(FromHook::SourceFailed(failure))) => {
-                        source_failed = Some(failure);
+                        let _ = reason.set(failure);
                         listening = false;
                         stop.send_replace(true);
                     }
@@ -233,10 +233,6 @@ impl Push {
                     stop.send_replace(true);
                 }
             }
-        };
-        match source_failed {
-            Some(failure) => Err(failure),
-            None => result,
         }
     }
 
@@ -255,20 +251,15 @@ impl Push {
 /// is held until that is known.
 struct Accepted {
     _turn: tokio::sync::OwnedMutexGuard<()>,
-    reference: String,
-    old: String,
+    push: PushNumber,
+    reference: RefName,
     new: String,
 }
 
 impl Accepted {
-    /// Written down before the verdict, so that a server killed in between can look.
-    async fn record(&self, control: &Control, app: &AppHandle) -> Result<(), Failure> {
-        control.push_accepted(app, &self.reference, &self.old, &self.new).await
-    }
-
     /// The exit code is not the outcome: look where the ref is.
     async fn settle(self, control: &Control, app: &AppHandle) {
-        control.push_settled(app, &self.reference, &self.new).await;
+        control.push_settled(app.identity.number, self.push, &self.reference, &self.new).await;
     }
 }
 
@@ -288,9 +279,4 @@ fn update_of(update: &crate::git::protocol::RefUpdate, head: Option<&str>) -> pu
         is_current: facts.old_is_current,
         blocked,
     }
-}
-
-/// The branches of a person's words, for the settings.
-pub fn branches(words: &str) -> BTreeSet<String> {
-    words.split(',').map(str::trim).filter(|w| !w.is_empty()).map(str::to_owned).collect()
 }
