@@ -1,0 +1,87 @@
+//! Writing tar: GNU long names, no time, no owner.
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use tar::{EntryType, Header};
+
+/// Writes a tar stream whose bytes depend on names, modes and contents alone.
+pub(crate) struct TarWriter<W: Write> {
+    builder: tar::Builder<Gate<W>>,
+}
+
+/// Lets the end-of-archive blocks through or not: a piece of an archive has none.
+struct Gate<W> {
+    inner: W,
+    shut: bool,
+}
+
+impl<W: Write> Write for Gate<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.shut { Ok(bytes.len()) } else { self.inner.write(bytes) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+impl<W: Write> TarWriter<W> {
+    pub(crate) fn new(inner: W) -> Self {
+        Self { builder: tar::Builder::new(Gate { inner, shut: false }) }
+    }
+
+    pub(crate) fn folder(&mut self, path: &Path) -> io::Result<()> {
+        self.builder.append_data(&mut header(EntryType::Directory, 0o755, 0), path, io::empty())
+    }
+
+    /// Writes a file of exactly `size` bytes; a file that has shrunk is an error, one
+    /// that has grown is cut.
+    pub(crate) fn file(&mut self, path: &Path, mode: u32, size: u64, content: impl Read) -> io::Result<()> {
+        let mut exact = Exact { inner: content.take(size), missing: size };
+        self.builder.append_data(&mut header(EntryType::Regular, mode, size), path, &mut exact)?;
+        if exact.missing > 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("{} became shorter while it was read", path.display())));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn link(&mut self, path: &Path, target: &Path) -> io::Result<()> {
+        self.builder.append_link(&mut header(EntryType::Symlink, 0o777, 0), path, target)
+    }
+
+    /// Ends the archive.
+    pub(crate) fn finish(self) -> io::Result<W> {
+        Ok(self.builder.into_inner()?.inner)
+    }
+
+    /// Ends a piece of an archive, after which another piece or the end follows.
+    pub(crate) fn leave_open(mut self) -> io::Result<W> {
+        self.builder.get_mut().shut = true;
+        self.finish()
+    }
+}
+
+struct Exact<R> {
+    inner: io::Take<R>,
+    missing: u64,
+}
+
+impl<R: Read> Read for Exact<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.missing = self.missing.saturating_sub(count as u64);
+        Ok(count)
+    }
+}
+
+fn header(kind: EntryType, mode: u32, size: u64) -> Header {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_size(size);
+    header.set_mtime(0);
+    header.set_uid(0);
+    header.set_gid(0);
+    header
+}
