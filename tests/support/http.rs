@@ -52,15 +52,12 @@ impl<'a> Request<'a> {
     pub(crate) fn send(&self, port: u16) -> io::Result<Response> {
         let until = Instant::now() + self.deadline;
         let mut stream = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), self.deadline)?;
-        let mut head = format!("{} {} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.method, self.path, self.host);
+        let mut head = vec![format!("{} {} HTTP/1.1", self.method, self.path), format!("Host: {}", self.host), "Connection: close".to_owned()];
         if self.method != "GET" {
-            head += &format!("Content-Length: {}\r\n", self.body.len());
+            head.push(format!("Content-Length: {}", self.body.len()));
         }
-        for line in self.headers {
-            head += line;
-            head += "\r\n";
-        }
-        stream.write_all(format!("{head}\r\n").as_bytes())?;
+        head.extend(self.headers.iter().map(|line| (*line).to_owned()));
+        stream.write_all(format!("{}\r\n\r\n", head.join("\r\n")).as_bytes())?;
         stream.write_all(self.body)?;
         parse(&read_all(&mut stream, until)?)
     }
