@@ -1,1 +1,14 @@
-//! placeholder
+//! Add-ons: what an app gets beside its processes. PostgreSQL: one cluster that `paas`
+//! runs itself, a database and a role for each app.
+//!
+//! How processes are run is the caller's: see [`ClusterHost`].
+
+mod driver;
+pub mod limits;
+pub mod postgres;
+
+pub use driver::postgres_driver;
+pub use postgres::{
+    Binaries, BoxFuture, Cluster, ClusterError, ClusterHost, CommandOutput, Info, Layout, PgIdent, Settings, Superuser,
+    Tenant, find_binaries, generate_password,
+};
