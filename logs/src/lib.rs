@@ -5,6 +5,7 @@
 //! Writers rotate, readers only read, and neither waits for the other.
 
 pub mod checksum;
+mod folder;
 pub mod limits;
 pub mod reader;
 pub mod record;

@@ -68,6 +68,8 @@ pub enum Damage {
     Content,
     /// The segment ends in the middle of it: its writer was killed.
     Torn,
+    /// The system refuses to read the segment, or it is no plain file.
+    Unreadable,
 }
 
 /// The header of a segment whose first record will have this number.

@@ -206,6 +206,26 @@ fn a_foreign_file_is_reported_and_not_read() {
 }
 
 #[test]
+fn a_writer_cannot_make_readers_open_other_files_or_wait() {
+    let folder = tempdir().expect("folder");
+    let secret = tempdir().expect("folder");
+    let mut elsewhere = writer(secret.path(), Limits::default());
+    elsewhere.append(Stream::Stdout, 1, b"secret", false).expect("append");
+    drop(elsewhere);
+    std::os::unix::fs::symlink(secret.path().join("00000001.seg"), folder.path().join("00000001.seg")).expect("link");
+    nix::unistd::mkfifo(&folder.path().join("00000002.seg"), nix::sys::stat::Mode::S_IRWXU).expect("fifo");
+    fs::create_dir(folder.path().join("00000003.seg")).expect("folder");
+    let other = tempdir().expect("folder");
+    let mut writer = writer(other.path(), Limits::default());
+    writer.append(Stream::Stdout, 1, b"line", false).expect("append");
+    drop(writer);
+    let read = tail(&[folder.path(), other.path()], &Query { records: 10, ..Query::default() }).expect("tail");
+    assert_eq!(texts(&read.lines), ["line"]);
+    assert!(read.broken.len() == 3 && read.broken.iter().all(|broken| broken.damage == Damage::Unreadable));
+    assert_eq!(read_on(folder.path(), &mut Marks::default()).expect("read").broken.len(), 3);
+}
+
+#[test]
 fn a_line_of_a_mebibyte_is_one_record_and_a_longer_one_several() {
     let folder = tempdir().expect("folder");
     let mut writer = writer(folder.path(), Limits::default());

@@ -44,9 +44,8 @@ fn find_in(debian_folder: &Path, initdb_on_path: Option<&Path>) -> Vec<Binaries>
     found
 }
 
-/// A version that was built or unpacked elsewhere names itself in its header or its share
-/// folder's path; without running it, its control program's sibling `pg_config.h` is not
-/// always there, so the folder's own name is asked: `…/pgsql-16/bin`, `…/16.4/bin`.
+/// A version that was unpacked elsewhere is known by its folder's name, without running
+/// anything of it: `…/pgsql-16/bin`, `…/16.4/bin`.
 fn outside_debian(folder: &Path) -> Option<(u32, PathBuf)> {
     let version = folder.parent()?.file_name()?.to_str()?;
     let digits = version.trim_start_matches(|c: char| !c.is_ascii_digit());

@@ -9,7 +9,7 @@ use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
 
 use crate::limits::READ_BYTES;
 use crate::record::{self, Damage, HEADER_BYTES, PREFIX_BYTES, Record};
-use crate::segment;
+use crate::folder;
 
 /// What stands at a place.
 #[derive(Debug)]
@@ -40,8 +40,9 @@ impl Cursor {
         let opened = fs::OpenOptions::new()
             .read(true)
             .custom_flags(O_NOFOLLOW | O_NONBLOCK)
-            .open(folder.join(segment::name(number)));
+            .open(folder.join(folder::name(number)));
         match opened {
+            Ok(file) if !file.metadata()?.is_file() => Err(io::ErrorKind::InvalidInput.into()),
             Ok(file) => Ok(Some(Self { file, offset: 0, window: Vec::new(), window_start: 0 })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),

@@ -10,6 +10,7 @@ use super::cursor::{Cursor, Step};
 use super::watch::{Changes, Watch};
 use super::{Broken, Line, Marks, Placed, segments};
 use crate::limits::{FOLDERS_MAX, FOLLOW_BYTES_MAX, FOLLOW_RECORDS_MAX};
+use crate::record::Damage;
 
 /// Some new lines.
 #[derive(Debug, Default)]
@@ -229,35 +230,57 @@ fn read_folder(
     let numbers = segments(folder)?;
     marks.keep_only(&numbers);
     for segment in numbers {
-        let mark = marks.get(segment);
-        let Some(mut cursor) = Cursor::open(folder, segment)? else { continue };
-        if mark == Marks::NEVER_AGAIN || cursor.metadata()?.len() <= mark {
-            continue;
-        }
-        cursor.seek(mark);
-        let mut time = i64::MIN;
-        loop {
-            if room.records == 0 || room.bytes == 0 {
-                return Ok(true);
-            }
-            let offset = cursor.offset();
-            match cursor.read()? {
-                Step::Record(record) => {
-                    room.records -= 1;
-                    room.bytes = room.bytes.saturating_sub(record.text.len());
-                    time = time.max(record.stamp.time_unix_us);
-                    marks.set(segment, cursor.offset());
-                    found(Found::Line(Placed { key: (time, source, segment, offset), line: Line { source, record } }));
-                }
-                // A torn record is one that its writer has not finished.
-                Step::End | Step::Torn => break,
-                Step::Damaged(damage) => {
-                    marks.set(segment, Marks::NEVER_AGAIN);
-                    found(Found::Broken(Broken { source, segment, offset, damage }));
-                    break;
-                }
+        match read_segment(folder, marks, (source, segment), room, &mut found) {
+            Ok(true) => return Ok(true),
+            Ok(false) => {}
+            // One bad segment must not hide the others.
+            Err(_) => {
+                let offset = marks.get(segment);
+                marks.set(segment, Marks::NEVER_AGAIN);
+                found(Found::Broken(Broken { source, segment, offset, damage: Damage::Unreadable }));
             }
         }
     }
     Ok(false)
+}
+
+fn read_segment(
+    folder: &Path,
+    marks: &mut Marks,
+    (source, segment): (usize, u32),
+    room: &mut Room,
+    found: &mut impl FnMut(Found),
+) -> io::Result<bool> {
+    let mark = marks.get(segment);
+    if mark == Marks::NEVER_AGAIN {
+        return Ok(false);
+    }
+    let Some(mut cursor) = Cursor::open(folder, segment)? else { return Ok(false) };
+    if cursor.metadata()?.len() <= mark {
+        return Ok(false);
+    }
+    cursor.seek(mark);
+    let mut time = i64::MIN;
+    loop {
+        if room.records == 0 || room.bytes == 0 {
+            return Ok(true);
+        }
+        let offset = cursor.offset();
+        match cursor.read()? {
+            Step::Record(record) => {
+                room.records -= 1;
+                room.bytes = room.bytes.saturating_sub(record.text.len());
+                time = time.max(record.stamp.time_unix_us);
+                marks.set(segment, cursor.offset());
+                found(Found::Line(Placed { key: (time, source, segment, offset), line: Line { source, record } }));
+            }
+            // A torn record is one that its writer has not finished.
+            Step::End | Step::Torn => return Ok(false),
+            Step::Damaged(damage) => {
+                marks.set(segment, Marks::NEVER_AGAIN);
+                found(Found::Broken(Broken { source, segment, offset, damage }));
+                return Ok(false);
+            }
+        }
+    }
 }

@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 
 use crate::record::{Damage, Record};
-use crate::segment;
+use crate::folder;
 
 mod cursor;
 mod follow;
@@ -73,7 +73,7 @@ struct Placed {
 /// The numbers of a folder's segments, oldest first; none if there is no folder.
 fn segments(folder: &Path) -> io::Result<Vec<u32>> {
     match fs::File::open(folder) {
-        Ok(directory) => segment::list(&directory),
+        Ok(directory) => folder::list(&directory),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error),
     }

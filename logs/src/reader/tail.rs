@@ -50,13 +50,17 @@ pub fn tail(folders: &[&Path], query: &Query<'_>) -> io::Result<Tail> {
         let mut marks = Marks::default();
         let numbers = segments(folder)?;
         for &segment in numbers.iter().rev() {
-            let Some(mut cursor) = Cursor::open(folder, segment)? else { continue };
-            let damage = gathered.segment(source, segment, &mut cursor)?;
+            // One bad segment must not hide the others.
+            let (damage, offset) = match gathered.open(folder, source, segment) {
+                Ok(None) => continue,
+                Ok(Some(read)) => read,
+                Err(_) => (Some(Damage::Unreadable), 0),
+            };
             let is_newest = numbers.last() == Some(&segment);
             if let Some(damage) = damage.filter(|damage| *damage != Damage::Torn || !is_newest) {
-                answer.broken.push(Broken { source, segment, offset: cursor.offset(), damage });
+                answer.broken.push(Broken { source, segment, offset, damage });
             }
-            marks.set(segment, if matches!(damage, None | Some(Damage::Torn)) { cursor.offset() } else { Marks::NEVER_AGAIN });
+            marks.set(segment, if matches!(damage, None | Some(Damage::Torn)) { offset } else { Marks::NEVER_AGAIN });
         }
         answer.marks.push(marks);
     }
@@ -84,6 +88,13 @@ struct Gathered<'a> {
 }
 
 impl Gathered<'_> {
+    /// Takes the lines of one segment: what is wrong with it, and how far it was read.
+    fn open(&mut self, folder: &Path, source: usize, segment: u32) -> io::Result<Option<(Option<Damage>, u64)>> {
+        let Some(mut cursor) = Cursor::open(folder, segment)? else { return Ok(None) };
+        let damage = self.segment(source, segment, &mut cursor)?;
+        Ok(Some((damage, cursor.offset())))
+    }
+
     /// Takes the lines of one segment and leaves the cursor where a follower goes on.
     fn segment(&mut self, source: usize, segment: u32, cursor: &mut Cursor) -> io::Result<Option<Damage>> {
         if !self.may_matter(cursor)? {
