@@ -1,0 +1,112 @@
+use super::*;
+use crate::Users;
+
+fn host(is_root: bool) -> HostCapabilities {
+    HostCapabilities {
+        is_root,
+        users: Users { base: 700_000 },
+        root: "/srv/paas".to_owned(),
+        paas: "paas-1".to_owned(),
+        links: vec![("bin".to_owned(), "usr/bin".to_owned())],
+        folders: vec!["usr".to_owned()],
+        etc: vec!["ssl".to_owned()],
+        toolchains: vec!["/root/.pyenv".to_owned()],
+        devices: vec!["null".to_owned()],
+        resolv_conf: b"nameserver 10.0.0.1\n".to_vec(),
+    }
+}
+
+fn subject(profile: Profile) -> Option<String> {
+    match profile {
+        Profile::App | Profile::Unpack => Some("ab".repeat(32)),
+        Profile::Build => Some("3".to_owned()),
+        Profile::Wipe => Some("layers/web.1-v7-42".to_owned()),
+        _ => None,
+    }
+}
+
+fn request(profile: Profile) -> Request {
+    let app = if matches!(profile, Profile::Postgres | Profile::Router) { 0 } else { 4 };
+    Request {
+        profile,
+        app,
+        folder: "web.1-v7-42".to_owned(),
+        subject: Subject::parse(profile, subject(profile).as_deref()).expect("subject"),
+        hostname: "web-1-v7-42".to_owned(),
+        last_pid: 1_234,
+    }
+}
+
+fn lines(is_root: bool, profile: Profile) -> String {
+    let list = operations(&host(is_root), &request(profile));
+    let decoded = shim::operation::decode(&shim::operation::encode(&list)).expect("the shim reads the list");
+    assert_eq!(decoded, list);
+    list.iter().map(|operation| format!("{operation}\n")).collect()
+}
+
+#[test]
+fn an_app_as_root() {
+    insta::assert_snapshot!(lines(true, Profile::App));
+}
+
+#[test]
+fn an_app_rootless() {
+    insta::assert_snapshot!(lines(false, Profile::App));
+}
+
+/// The rest differs from an app by its mounts and users alone.
+#[test]
+fn what_each_profile_adds() {
+    let mut text = String::new();
+    for is_root in [true, false] {
+        let of_app = lines(is_root, Profile::App);
+        for profile in [
+            Profile::Build,
+            Profile::Git,
+            Profile::Export,
+            Profile::Unpack,
+            Profile::Wipe,
+            Profile::Postgres,
+            Profile::Router,
+        ] {
+            text += &format!("=== {profile:?}, {}\n", if is_root { "root" } else { "rootless" });
+            for line in lines(is_root, profile).lines().filter(|line| !of_app.lines().any(|found| found == *line)) {
+                text += line;
+                text.push('\n');
+            }
+        }
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn nothing_of_a_child_keeps_a_right() {
+    for is_root in [true, false] {
+        for profile in [Profile::App, Profile::Build, Profile::Git, Profile::Postgres, Profile::Router] {
+            let list = operations(&host(is_root), &request(profile));
+            let child = list.iter().position(|o| *o == Operation::ForkChild).expect("child");
+            let keep = list.iter().position(|o| *o == Operation::Keep).expect("keep");
+            let of_child = &list[child..keep];
+            assert!(of_child.contains(&Operation::NoNewPrivileges));
+            assert!(of_child.contains(&Operation::DropBounding));
+            let user = Operation::User { uid: request(profile).user(&host(is_root)), gid: request(profile).user(&host(is_root)) };
+            assert_eq!(of_child.contains(&user), is_root);
+            assert_eq!(of_child.contains(&Operation::DropCapabilities), !is_root);
+        }
+    }
+}
+
+#[test]
+fn subjects_that_do_not_belong_are_refused() {
+    for (profile, text) in [
+        (Profile::App, None),
+        (Profile::App, Some("../x")),
+        (Profile::Build, Some("..")),
+        (Profile::Git, Some("x")),
+        (Profile::Router, Some("x")),
+        (Profile::Wipe, Some("store")),
+        (Profile::Exec, None),
+    ] {
+        assert!(Subject::parse(profile, text).is_err(), "{profile:?} took {text:?}");
+    }
+}
