@@ -1,0 +1,104 @@
+//! From an event to the lifecycle's answer to what is done about it.
+
+use super::{AppTask, Arc, InstanceEvent, RunEnd, Slot, SlotKey, State, instance_task};
+use crate::lifecycle::Effects;
+use crate::silence::{SilenceClock, restart_window};
+use crate::limits::REQUEST_TIMEOUT;
+use crate::slot::Pending;
+use model::ExitStatus;
+
+impl AppTask {
+    /// Tells an instance what happened and does what follows.
+    pub(super) fn event(&mut self, key: &SlotKey, event: InstanceEvent) {
+        let now = self.now();
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        let before = slot.life.state();
+        let effects = slot.life.on_event(now, event);
+        if effects.start {
+            slot.pending = Some(Pending::default());
+        }
+        self.carry_out(key, effects);
+        let Some(slot) = self.slots.get(key) else { return };
+        if slot.life.state() != before {
+            self.entered(key, before);
+        }
+    }
+
+    fn carry_out(&mut self, key: &SlotKey, effects: Effects) {
+        let Some(run) = self.slots.get_mut(key).and_then(|slot| slot.run.as_mut()) else { return };
+        let Some(live) = run.live.clone() else { return };
+        let id = run.id.clone();
+        if let Some(grace) = effects.stop {
+            let grace = self.halt.as_ref().map_or(grace, |halt| halt.grace.min(grace));
+            run.record.stopping = true;
+            self.host.remember(self.number, &id.folder(), &run.record);
+            self.jobs.spawn(instance_task::stop(Arc::clone(&live), id.clone(), grace));
+        }
+        if effects.kill {
+            self.jobs.spawn(instance_task::kill(live, id));
+        }
+    }
+
+    /// What changes with the state beside the lifecycle itself.
+    fn entered(&mut self, key: &SlotKey, before: State) {
+        let now = self.now();
+        let unix_ms = self.host.unix_ms();
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        let phase = slot.life.phase();
+        if before.phase() != phase {
+            slot.since_unix_ms = unix_ms;
+            tracing::debug!(app = %self.target.app, instance = %key.process_type, ordinal = key.ordinal, version = %key.version, phase = phase.word(), "phase");
+        }
+        match slot.life.state() {
+            State::Ready if matches!(before, State::Starting(_)) => self.became_ready(key),
+            State::Ready | State::Unready => {}
+            State::Starting(_) => slot.silence = None,
+            State::Draining(..) | State::Stopping(_) => slot.silence = None,
+            State::Backoff(due) => {
+                let wait = i64::try_from(due.saturating_sub(now).as_millis()).unwrap_or(i64::MAX);
+                slot.next_start_unix_ms = Some(unix_ms.saturating_add(wait));
+                let_go(slot);
+            }
+            State::Down | State::Failed | State::Finished | State::Stuck(..) => let_go(slot),
+        }
+    }
+
+    fn became_ready(&mut self, key: &SlotKey) {
+        let now = self.now();
+        let unix_ms = self.host.unix_ms();
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        let_go(slot);
+        if key.process_type.is_web() {
+            slot.silence = Some(SilenceClock::new(now, restart_window(REQUEST_TIMEOUT, slot.life.uncured())));
+        }
+        let Some(run) = &mut slot.run else { return };
+        let took = now.saturating_sub(run.started);
+        run.record.ready_after_ms = Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+        run.record.ready_unix_ms = Some(unix_ms);
+        self.last_boots.insert((key.process_type.clone(), key.ordinal), took);
+        self.host.remember(self.number, &run.id.folder(), &run.record);
+    }
+
+    /// Nothing of a run is alive any more.
+    pub(super) fn gone(&mut self, key: &SlotKey, number: u64, end: &RunEnd, last_lines: Vec<String>) {
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        let Some(run) = slot.run.take_if(|run| run.id.number == number) else { return };
+        slot.last_end = Some(slot.end_of(&run, end, last_lines));
+        slot.silence = None;
+        let by_itself = slot.life.cause().is_none() && !end.shim_lost;
+        if let Some(port) = run.record.port {
+            self.leases(|leases, _| leases.release(port), key);
+        }
+        self.jobs.spawn(self.subject(key, &run.id).tidy());
+        let exit_zero = by_itself && end.status == ExitStatus::Code(0);
+        let random = self.host.random();
+        self.event(key, InstanceEvent::Gone { exit_zero, random });
+    }
+}
+
+/// It holds up nobody else any longer: no start, no restart is under way.
+fn let_go(slot: &mut Slot) {
+    slot.start_permit = None;
+    slot.ration = None;
+    slot.restarting = false;
+}

@@ -1,0 +1,91 @@
+//! The world as the task of an app needs it: one small trait, so that tests can stand in
+//! with a fake under a clock of their own.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::engine::ReleaseTarget;
+use model::{AppNumber, Hostname, RunId};
+
+use crate::checks::ProbeOutcome;
+use crate::record::RunRecord;
+use crate::runs::RunEnd;
+
+/// A boxed future, so that the traits can be used behind `dyn`.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// When the router last saw a byte from a run.
+pub trait TrafficSource: Send + Sync {
+    /// The age of the last byte; `None`: never, or nobody knows.
+    fn last_byte(&self, run: &RunId) -> BoxFuture<'_, Option<Duration>>;
+}
+
+/// A run that is alive, or was.
+pub(crate) trait Execution: Send + Sync {
+    fn shim_pid(&self) -> u32;
+    fn started_unix_ms(&self) -> i64;
+    /// Resolves once nothing of it is alive.
+    fn gone(&self) -> BoxFuture<'static, RunEnd>;
+    fn stop(&self, grace: Duration) -> BoxFuture<'static, std::io::Result<()>>;
+    fn kill(&self) -> BoxFuture<'static, std::io::Result<()>>;
+}
+
+/// A live run as tasks pass it around.
+pub(crate) type Live = Arc<dyn Execution>;
+
+/// What to start.
+#[derive(Debug, Clone)]
+pub(crate) struct StartOrder {
+    pub(crate) number: AppNumber,
+    pub(crate) run: RunId,
+    pub(crate) port: Option<u16>,
+    pub(crate) release: Arc<ReleaseTarget>,
+}
+
+/// Why there is no run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum StartFailure {
+    /// launch is away; nothing of the run exists.
+    Later,
+    /// For people.
+    Failed(String),
+}
+
+/// A run folder that an earlier server left.
+pub(crate) struct Found {
+    pub(crate) folder: String,
+    pub(crate) record: Option<RunRecord>,
+    pub(crate) state: FoundState,
+}
+
+pub(crate) enum FoundState {
+    Live(Live),
+    /// The flag: the machine was restarted since.
+    Ended(RunEnd, bool),
+}
+
+/// The world.
+pub(crate) trait Host: Send + Sync {
+    /// Starts a process of an app; unpacks its slug first if needed.
+    fn start(&self, order: StartOrder) -> BoxFuture<'static, Result<Live, StartFailure>>;
+    /// Probes an instance once.
+    fn probe(&self, number: AppNumber, port: u16, host: Hostname, first_byte_within: Duration) -> BoxFuture<'static, ProbeOutcome>;
+    /// Asks the router for the age of the last byte.
+    fn last_byte(&self, run: RunId) -> BoxFuture<'static, Option<Duration>>;
+    /// The last lines that an instance said since a moment.
+    fn last_lines(&self, number: AppNumber, instance: String, since_unix_ms: i64) -> BoxFuture<'static, Vec<String>>;
+    /// Removes what a run that is gone left behind.
+    fn tidy(&self, number: AppNumber, folder: String) -> BoxFuture<'static, ()>;
+    /// Notes something about a run in its folder.
+    fn remember(&self, number: AppNumber, folder: &str, record: &RunRecord);
+    /// A run number that was never used.
+    fn next_run_number(&self, number: AppNumber) -> u64;
+    /// Whether nobody listens on a port.
+    fn port_is_free(&self, port: u16) -> bool;
+    /// Milliseconds since 1970 UTC.
+    fn unix_ms(&self) -> i64;
+    /// Any number.
+    fn random(&self) -> u64;
+}

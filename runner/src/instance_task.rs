@@ -1,0 +1,96 @@
+//! The work that takes time, one future each: starting, waiting for the end, looking,
+//! stopping. Each ends with what happened; the app's task decides what that means.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{AppNumber, Hostname, RunId};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::checks::ProbeOutcome;
+use crate::host::{Host, Live, StartFailure, StartOrder};
+use crate::limits::PROBE_TIMEOUT;
+use crate::reconcile::SlotKey;
+use crate::runs::RunEnd;
+use crate::silence::{Look, Seen};
+
+/// What happened, to which instance, in which run.
+pub(crate) enum Done {
+    Started(SlotKey, u64, Result<Live, StartFailure>),
+    Gone(SlotKey, u64, RunEnd, Vec<String>),
+    Probed(SlotKey, u64, ProbeOutcome),
+    Looked(SlotKey, u64, Seen, Option<ProbeOutcome>),
+    MayStart(SlotKey, OwnedSemaphorePermit),
+    MayRestart(SlotKey, OwnedSemaphorePermit),
+    /// A run that no instance claims is gone.
+    StrayGone(u64),
+    Nothing,
+}
+
+/// One instance's run, as the futures need it.
+#[derive(Clone)]
+pub(crate) struct Subject {
+    pub(crate) host: Arc<dyn Host>,
+    pub(crate) number: AppNumber,
+    pub(crate) key: SlotKey,
+    pub(crate) run: RunId,
+}
+
+impl Subject {
+    pub(crate) async fn start(self, order: StartOrder) -> Done {
+        let started = self.host.start(order).await;
+        Done::Started(self.key, self.run.number, started)
+    }
+
+    pub(crate) async fn until_gone(self, live: Live) -> Done {
+        let end = live.gone().await;
+        let lines = self.host.last_lines(self.number, self.run.instance.name(), live.started_unix_ms()).await;
+        Done::Gone(self.key, self.run.number, end, lines)
+    }
+
+    pub(crate) async fn probe(self, port: u16, host_name: Hostname) -> Done {
+        let outcome = self.host.probe(self.number, port, host_name, PROBE_TIMEOUT).await;
+        Done::Probed(self.key, self.run.number, outcome)
+    }
+
+    /// Asks the router first, then the instance.
+    pub(crate) async fn look(self, look: Look, port: u16, host_name: Hostname) -> Done {
+        let number = self.run.number;
+        if let Some(age) = self.host.last_byte(self.run).await
+            && age < look.fresh_within
+        {
+            return Done::Looked(self.key, number, Seen::Traffic(age), None);
+        }
+        let Some(first_byte_within) = look.probe_timeout else {
+            return Done::Looked(self.key, number, Seen::Nothing, None);
+        };
+        let outcome = self.host.probe(self.number, port, host_name, first_byte_within).await;
+        let seen = match &outcome {
+            ProbeOutcome::Status(_) | ProbeOutcome::OtherBytes => Seen::Answer,
+            ProbeOutcome::Failed(_) => Seen::Nothing,
+            ProbeOutcome::NotMade(_) => Seen::Void,
+        };
+        Done::Looked(self.key, number, seen, Some(outcome))
+    }
+
+    pub(crate) async fn tidy(self) -> Done {
+        self.host.tidy(self.number, self.run.folder()).await;
+        Done::Nothing
+    }
+}
+
+/// Tells a run to stop. If its shim does not listen, the end of the grace kills it.
+pub(crate) async fn stop(live: Live, run: RunId, grace: Duration) -> Done {
+    if let Err(error) = live.stop(grace).await {
+        tracing::warn!(%error, run = %run.folder(), "a run could not be told to stop");
+    }
+    Done::Nothing
+}
+
+/// Kills a run.
+pub(crate) async fn kill(live: Live, run: RunId) -> Done {
+    if let Err(error) = live.kill().await {
+        tracing::warn!(%error, run = %run.folder(), "a run could not be killed");
+    }
+    Done::Nothing
+}

@@ -1,0 +1,485 @@
+//! The life of one instance of one release, as a table. Pure: time, chance and what
+//! happened are arguments; what to do is the result.
+//!
+//! ```text
+//! Down ─ Up ─▶ Starting ─ passed ─▶ Ready ◀─▶ Unready
+//!                 │ gone               │ silent, Down, Restart
+//!                 ▼                    ▼
+//!  Failed ◀── Backoff ◀─ gone ── Draining ─▶ Stopping ─▶ Stuck
+//! ```
+//! Ready covers the unrouted and the routed instance alike: whether traffic may come is
+//! known by the release's mode. A run that was routed once is drained before its SIGTERM.
+
+use std::time::Duration;
+
+use model::engine::InstancePhase;
+
+use crate::backoff::Backoff;
+use crate::limits::{
+    DRAIN_TIMEOUT, FINISHED_AFTER_EXITS, FINISHED_WITHIN, HEALTH_RESETS_AFTER, SILENT_DRAIN_TIMEOUT, SILENT_STOP_GRACE,
+    STAY_UP, STOP_GRACE, STUCK_AFTER,
+};
+use crate::silence::Mono;
+
+/// What comes after a stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum After {
+    /// Nothing: it is not wanted.
+    Down,
+    /// A new start.
+    Restart,
+    /// A new start as after a crash: with back-off, or the end of a candidate.
+    Crash,
+}
+
+/// Why a stop began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// A person, a deploy or a scale.
+    Asked,
+    /// It missed its boot timeout.
+    BootTimeout,
+    /// It was silent for too long.
+    Silent,
+}
+
+/// Where it is. Every wait has its end in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Not running.
+    Down,
+    /// Being started, or started and not yet ready; the deadline counts from the start.
+    Starting(Option<Mono>),
+    /// Passed its check.
+    Ready,
+    /// Silent.
+    Unready,
+    /// Kept until its requests are done.
+    Draining(Mono, After, Cause),
+    /// Told to stop (once it runs).
+    Stopping(Stopping),
+    /// Outlived SIGKILL.
+    Stuck(After, Cause),
+    /// Waits for its next start.
+    Backoff(Mono),
+    /// Given up as a candidate.
+    Failed,
+    /// Done for good.
+    Finished,
+}
+
+impl State {
+    /// As seen from above.
+    pub fn phase(self) -> InstancePhase {
+        match self {
+            Self::Down => InstancePhase::Down,
+            Self::Starting(_) => InstancePhase::Starting,
+            Self::Ready => InstancePhase::Ready,
+            Self::Unready => InstancePhase::Unready,
+            Self::Draining(..) => InstancePhase::Draining,
+            Self::Stopping(_) => InstancePhase::Stopping,
+            Self::Stuck(..) => InstancePhase::Stuck,
+            Self::Backoff(_) => InstancePhase::Backoff,
+            Self::Failed => InstancePhase::Failed,
+            Self::Finished => InstancePhase::Finished,
+        }
+    }
+}
+
+/// A stop under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopping {
+    /// When the next, harder step comes; `None` while the run is not there yet.
+    pub until: Option<Mono>,
+    /// SIGKILL was sent.
+    pub killed: bool,
+    /// What comes then.
+    pub after: After,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InstanceEvent {
+    /// It should run.
+    Up,
+    /// It should not run.
+    Down,
+    /// A person asked for a restart.
+    Restart,
+    /// A new server found its run alive.
+    Adopted {
+        /// In which phase.
+        phase: AdoptedPhase,
+        /// How long it has been running.
+        age: Duration,
+    },
+    /// The run is there.
+    Started,
+    /// There will be no run.
+    StartFailed {
+        /// Any number, for the back-off.
+        random: u64,
+    },
+    /// It answered a check or a visitor.
+    Passed,
+    /// Silent long enough to be routed around, and not the last one.
+    SilentUnready,
+    /// Silent long enough to be restarted, and the ration allows it.
+    SilentRestart,
+    /// Out of every route and idle.
+    Released,
+    /// Nothing of the run is alive.
+    Gone {
+        /// It ended by itself with code 0.
+        exit_zero: bool,
+        /// Any number, for the back-off.
+        random: u64,
+    },
+    /// Time passed.
+    Tick,
+}
+
+/// The phases in which a run can be found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdoptedPhase {
+    /// It had not passed its check.
+    Starting,
+    /// It had.
+    Ready,
+    /// It had been told to stop.
+    Stopping,
+}
+
+/// What to do, at most one of each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// Start a run.
+    pub start: bool,
+    /// SIGTERM, and SIGKILL after this grace.
+    pub stop: Option<Duration>,
+    /// SIGKILL now.
+    pub kill: bool,
+}
+
+impl Effects {
+    const NONE: Self = Self { start: false, stop: None, kill: false };
+    const START: Self = Self { start: true, ..Self::NONE };
+    const KILL: Self = Self { kill: true, ..Self::NONE };
+
+    const fn stop(grace: Duration) -> Self {
+        Self { stop: Some(grace), ..Self::NONE }
+    }
+}
+
+/// One instance of one release.
+#[derive(Debug, Clone)]
+pub struct Lifecycle {
+    state: State,
+    web: bool,
+    candidate: bool,
+    was_routed: bool,
+    running: bool,
+    boot_timeout: Duration,
+    started_at: Mono,
+    ready_at: Option<Mono>,
+    backoff: Backoff,
+    quick_exits: u32,
+    restarts: u32,
+    uncured: u32,
+}
+
+impl Lifecycle {
+    /// An instance that is down.
+    pub fn new(web: bool, boot_timeout: Duration) -> Self {
+        Self {
+            state: State::Down,
+            web,
+            candidate: false,
+            was_routed: false,
+            running: false,
+            boot_timeout,
+            started_at: Mono::ZERO,
+            ready_at: None,
+            backoff: Backoff::default(),
+            quick_exits: 0,
+            restarts: 0,
+            uncured: 0,
+        }
+    }
+
+    /// Where it is.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Where it is, as seen from above.
+    pub fn phase(&self) -> InstancePhase {
+        self.state.phase()
+    }
+
+    /// A run may exist: being started, alive, or not gone yet.
+    pub fn is_occupied(&self) -> bool {
+        !matches!(self.state, State::Down | State::Backoff(_) | State::Failed | State::Finished)
+    }
+
+    /// Why it is being stopped, while it is.
+    pub fn cause(&self) -> Option<Cause> {
+        match self.state {
+            State::Draining(_, _, cause) | State::Stuck(_, cause) => Some(cause),
+            State::Stopping(stopping) => Some(stopping.cause),
+            _ => None,
+        }
+    }
+
+    /// When [`InstanceEvent::Tick`] is wanted.
+    pub fn next_timer(&self) -> Option<Mono> {
+        match self.state {
+            State::Starting(deadline) => deadline,
+            State::Draining(until, ..) | State::Backoff(until) => Some(until),
+            State::Stopping(stopping) => stopping.until,
+            _ => None,
+        }
+    }
+
+    /// Restarts that nobody asked for.
+    pub fn restarts(&self) -> u32 {
+        self.restarts
+    }
+
+    /// Takes over the counter of an adopted run.
+    pub fn set_restarts(&mut self, restarts: u32) {
+        self.restarts = restarts;
+    }
+
+    /// Restarts for silence that did not help.
+    pub fn uncured(&self) -> u32 {
+        self.uncured
+    }
+
+    /// How long it has been ready.
+    pub fn ready_for(&self, now: Mono) -> Duration {
+        self.ready_at.map_or(Duration::ZERO, |at| now.saturating_sub(at))
+    }
+
+    /// What the release's mode means for it.
+    pub fn set_mode(&mut self, candidate: bool, routed: bool) {
+        self.candidate = candidate;
+        self.was_routed |= routed;
+    }
+
+    /// How long the next start may take.
+    pub fn set_boot_timeout(&mut self, boot_timeout: Duration) {
+        self.boot_timeout = boot_timeout;
+    }
+
+    /// The table: each pair of state and event has its answer; what is not listed is
+    /// ignored on purpose.
+    pub fn on_event(&mut self, now: Mono, event: InstanceEvent) -> Effects {
+        use InstanceEvent as E;
+        match (self.state, event) {
+            (State::Down, E::Adopted { phase, age }) => self.adopt(now, phase, age),
+            (State::Down | State::Failed | State::Finished, E::Up) => self.start(),
+            (State::Failed | State::Finished, E::Restart) => self.start_as_asked(),
+            (State::Failed | State::Finished | State::Backoff(_), E::Down) => self.settle(State::Down),
+
+            (State::Starting(_), E::Started) => self.started(now),
+            (State::Starting(_), E::Passed) if self.web && self.running => self.ready(now),
+            (State::Starting(Some(at)), E::Tick) if now >= at => self.boot_deadline(now),
+            (State::Starting(_), E::Down) => self.stop(now, After::Down, Cause::Asked),
+            (State::Starting(_), E::Restart) if self.running => self.stop(now, After::Restart, Cause::Asked),
+            (State::Starting(_), E::StartFailed { random }) => self.crashed(now, random),
+            (State::Starting(_) | State::Ready | State::Unready, E::Gone { exit_zero, random }) => {
+                self.ended_by_itself(now, exit_zero, random)
+            }
+
+            (State::Ready, E::SilentUnready) => self.settle(State::Unready),
+            (State::Unready, E::Passed) => self.settle(State::Ready),
+            (State::Ready | State::Unready, E::SilentRestart) => self.silent(now),
+            (State::Ready | State::Unready, E::Down) => self.drain(now, After::Down, Cause::Asked),
+            (State::Ready | State::Unready, E::Restart) => self.drain(now, After::Restart, Cause::Asked),
+
+            (State::Draining(_, after, cause), E::Released) => self.stop(now, after, cause),
+            (State::Draining(until, after, cause), E::Tick) if now >= until => self.stop(now, after, cause),
+            (State::Draining(_, after, _), E::Gone { random, .. }) => self.gone(now, after, random),
+
+            (State::Stopping(stopping), E::Started) => self.started_too_late(now, stopping),
+            (State::Stopping(stopping), E::Tick) if stopping.until.is_some_and(|at| now >= at) => self.harder(now, stopping),
+            (State::Stopping(stopping), E::Gone { random, .. } | E::StartFailed { random }) => {
+                self.gone(now, stopping.after, random)
+            }
+            (State::Stuck(after, _), E::Gone { random, .. }) => self.gone(now, after, random),
+            (State::Draining(..) | State::Stopping(_) | State::Stuck(..), E::Up | E::Down | E::Restart) => self.change_after(event),
+
+            (State::Backoff(due), E::Tick) if now >= due => self.start_again(),
+            (State::Backoff(_), E::Restart) => self.start_as_asked(),
+            _ => Effects::NONE,
+        }
+    }
+
+    fn settle(&mut self, state: State) -> Effects {
+        self.state = state;
+        Effects::NONE
+    }
+
+    fn start(&mut self) -> Effects {
+        self.state = State::Starting(None);
+        self.running = false;
+        self.ready_at = None;
+        self.was_routed = false;
+        Effects::START
+    }
+
+    fn start_again(&mut self) -> Effects {
+        self.restarts = self.restarts.saturating_add(1);
+        self.start()
+    }
+
+    fn start_as_asked(&mut self) -> Effects {
+        self.backoff.reset();
+        self.quick_exits = 0;
+        self.uncured = 0;
+        self.start()
+    }
+
+    fn adopt(&mut self, now: Mono, phase: AdoptedPhase, age: Duration) -> Effects {
+        self.running = true;
+        self.started_at = now.saturating_sub(age);
+        match phase {
+            AdoptedPhase::Starting if self.web => self.settle(State::Starting(Some(now + self.boot_timeout))),
+            AdoptedPhase::Starting => self.settle(State::Starting(Some(now + STAY_UP.saturating_sub(age)))),
+            AdoptedPhase::Ready => {
+                self.ready_at = Some(now);
+                self.was_routed = self.web;
+                self.settle(State::Ready)
+            }
+            // Its shim kills it; an order that was lost is given again.
+            AdoptedPhase::Stopping => self.stop(now, After::Restart, Cause::Asked),
+        }
+    }
+
+    fn started(&mut self, now: Mono) -> Effects {
+        self.running = true;
+        self.started_at = now;
+        let deadline = now + if self.web { self.boot_timeout } else { STAY_UP };
+        self.settle(State::Starting(Some(deadline)))
+    }
+
+    fn ready(&mut self, now: Mono) -> Effects {
+        self.ready_at = Some(now);
+        self.settle(State::Ready)
+    }
+
+    fn boot_deadline(&mut self, now: Mono) -> Effects {
+        if !self.web {
+            return self.ready(now);
+        }
+        let stopping = Stopping { until: Some(now + STUCK_AFTER), killed: true, after: After::Crash, cause: Cause::BootTimeout };
+        self.state = State::Stopping(stopping);
+        Effects::KILL
+    }
+
+    fn silent(&mut self, now: Mono) -> Effects {
+        if self.ready_for(now) >= HEALTH_RESETS_AFTER {
+            self.uncured = 0;
+        }
+        self.uncured = self.uncured.saturating_add(1);
+        self.drain(now, After::Crash, Cause::Silent)
+    }
+
+    /// Forgets restarts that did not help: it has been well for long.
+    pub fn cured(&mut self) {
+        self.uncured = 0;
+    }
+
+    fn drain(&mut self, now: Mono, after: After, cause: Cause) -> Effects {
+        if !(self.web && self.was_routed) {
+            return self.stop(now, after, cause);
+        }
+        let timeout = if cause == Cause::Silent { SILENT_DRAIN_TIMEOUT } else { DRAIN_TIMEOUT };
+        self.settle(State::Draining(now + timeout, after, cause))
+    }
+
+    fn stop(&mut self, now: Mono, after: After, cause: Cause) -> Effects {
+        let grace = grace(cause);
+        let until = self.running.then_some(now + grace);
+        self.state = State::Stopping(Stopping { until, killed: false, after, cause });
+        if self.running { Effects::stop(grace) } else { Effects::NONE }
+    }
+
+    fn started_too_late(&mut self, now: Mono, stopping: Stopping) -> Effects {
+        if self.running {
+            return Effects::NONE;
+        }
+        self.running = true;
+        self.started_at = now;
+        self.stop(now, stopping.after, stopping.cause)
+    }
+
+    fn harder(&mut self, now: Mono, stopping: Stopping) -> Effects {
+        if stopping.killed {
+            return self.settle(State::Stuck(stopping.after, stopping.cause));
+        }
+        self.state = State::Stopping(Stopping { until: Some(now + STUCK_AFTER), killed: true, ..stopping });
+        Effects::KILL
+    }
+
+    fn change_after(&mut self, event: InstanceEvent) -> Effects {
+        let (State::Draining(_, after, _) | State::Stopping(Stopping { after, .. }) | State::Stuck(after, _)) = &mut self.state
+        else {
+            return Effects::NONE;
+        };
+        *after = match event {
+            InstanceEvent::Down => After::Down,
+            InstanceEvent::Restart => After::Restart,
+            // It was not wanted for a moment; what it is stopped for otherwise, stays.
+            _ if *after == After::Down => After::Restart,
+            _ => *after,
+        };
+        if matches!(self.state, State::Stuck(..)) { Effects::KILL } else { Effects::NONE }
+    }
+
+    fn gone(&mut self, now: Mono, after: After, random: u64) -> Effects {
+        self.running = false;
+        match after {
+            After::Down => self.settle(State::Down),
+            After::Restart => self.start_as_asked(),
+            After::Crash => self.crashed(now, random),
+        }
+    }
+
+    fn ended_by_itself(&mut self, now: Mono, exit_zero: bool, random: u64) -> Effects {
+        let quick = exit_zero && !self.web && now.saturating_sub(self.started_at) <= FINISHED_WITHIN;
+        self.quick_exits = if quick { self.quick_exits + 1 } else { 0 };
+        self.running = false;
+        if self.quick_exits >= FINISHED_AFTER_EXITS {
+            return self.settle(State::Finished);
+        }
+        if quick && self.candidate {
+            // Not a crash: it may be a job that has nothing to do, as three exits will show.
+            return self.start_again();
+        }
+        self.crashed(now, random)
+    }
+
+    fn crashed(&mut self, now: Mono, random: u64) -> Effects {
+        self.running = false;
+        if self.candidate {
+            return self.settle(State::Failed);
+        }
+        let wait = self.backoff.after_crash(self.ready_for(now), random);
+        if wait.is_zero() {
+            return self.start_again();
+        }
+        self.settle(State::Backoff(now + wait))
+    }
+}
+
+fn grace(cause: Cause) -> Duration {
+    if cause == Cause::Silent { SILENT_STOP_GRACE } else { STOP_GRACE }
+}
+
+#[cfg(test)]
+#[path = "lifecycle_tests.rs"]
+mod tests;

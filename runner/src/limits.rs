@@ -1,0 +1,118 @@
+//! Every number of the run plane, with its unit.
+
+use std::time::Duration;
+
+const fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Boot: a web instance answers on `PORT` within this, or within three times its last boot.
+pub const BOOT_TIMEOUT: Duration = s(60);
+/// How many times its last boot an instance may take.
+pub const BOOT_TIMEOUT_OF_LAST: u32 = 3;
+/// First startup probe after the start.
+pub const STARTUP_PROBE_FIRST: Duration = Duration::from_millis(50);
+/// Startup probes grow apart to this.
+pub const STARTUP_PROBE_APART_MAX: Duration = s(1);
+/// A process without a port is ready once it stayed up this long.
+pub const STAY_UP: Duration = s(10);
+/// A process without a port that exits 0 within this counts as done.
+pub const FINISHED_WITHIN: Duration = s(10);
+/// So many quick exits 0 in a row make it finished.
+pub const FINISHED_AFTER_EXITS: u32 = 3;
+
+/// A probe waits this long for the first byte.
+pub const PROBE_TIMEOUT: Duration = s(5);
+/// After the first byte, for the rest of the status line.
+pub const PROBE_STATUS_LINE_TIMEOUT: Duration = s(1);
+/// After the status line the answer is read on for this long, so that the app's write
+/// does not fail.
+pub const PROBE_DRAIN: Duration = Duration::from_millis(250);
+/// Bytes of an answer that a probe reads at most.
+pub const PROBE_ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Longest status line.
+pub const PROBE_STATUS_LINE_BYTES_MAX: usize = 1024;
+/// A probe when nothing came for this long.
+pub const PROBE_EVERY_WHEN_IDLE: Duration = s(30);
+/// Probes after a silence, and after trouble at the router, are at least this far apart.
+pub const PROBE_EVERY_AFTER_SILENCE: Duration = s(5);
+/// A last probe with less time than this left in its window is not sent.
+pub const PROBE_TIME_LEFT_MIN: Duration = s(1);
+/// How long the router may take to say when it last saw a byte.
+pub const TRAFFIC_ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
+/// A timer that fires this late says more about the machine than about the app.
+pub const TIMER_LATE: Duration = s(1);
+/// Silent for this long while a probe is failing: unready.
+pub const UNREADY_AFTER: Duration = s(15);
+/// Silent for at least this long since the first failed probe was sent: restart.
+pub const RESTART_AFTER_MIN: Duration = s(60);
+/// The router's limit for the first byte of an answer.
+pub const REQUEST_TIMEOUT: Duration = s(30);
+/// The restart window is at least this many request timeouts.
+pub const RESTART_AFTER_REQUEST_TIMEOUTS: u32 = 2;
+/// A restart that did not cure doubles the window up to this.
+pub const RESTART_AFTER_MAX: Duration = s(600);
+
+/// How long a drained instance keeps its requests.
+pub const DRAIN_TIMEOUT: Duration = s(10);
+/// SIGTERM to SIGKILL.
+pub const STOP_GRACE: Duration = s(30);
+/// How long a silent instance is drained: what it had in flight timed out long ago.
+pub const SILENT_DRAIN_TIMEOUT: Duration = s(2);
+/// SIGTERM to SIGKILL of a silent instance: it did not react for a minute, and an idle
+/// hang is to be over within 95 s.
+pub const SILENT_STOP_GRACE: Duration = s(2);
+/// SIGKILL to `stuck`.
+pub const STUCK_AFTER: Duration = s(10);
+
+/// Restarts after a crash without a wait.
+pub const BACKOFF_FREE_RESTARTS: u32 = 3;
+/// First wait after those.
+pub const BACKOFF_FIRST: Duration = s(1);
+/// Longest wait.
+pub const BACKOFF_MAX: Duration = s(300);
+/// Part of a wait that chance takes away at most, in percent.
+pub const BACKOFF_JITTER_PERCENT: u64 = 25;
+/// So much health forgets earlier crashes.
+pub const HEALTH_RESETS_AFTER: Duration = s(600);
+
+/// Restarts of silent instances at the same time on the box.
+pub const LIVENESS_RESTARTS_PER_BOX: usize = 2;
+/// Instances starting at the same time, per core.
+pub const STARTS_PER_CORE: usize = 2;
+/// A start that takes longer lets the next one begin (web: it may never bind).
+pub const START_PERMIT_HELD_WEB: Duration = s(15);
+/// The same for a process without a port, which only loads.
+pub const START_PERMIT_HELD_OTHER: Duration = s(1);
+/// How long a start waits for a free port lease.
+pub const PORT_WAIT: Duration = s(60);
+/// Between two looks for a free port, when all are taken.
+pub const PORT_RETRY: Duration = Duration::from_millis(500);
+/// How long a start waits for launch to come back.
+pub const LAUNCH_WAIT: Duration = s(60);
+/// Between two tries while launch is away.
+pub const LAUNCH_RETRY: Duration = Duration::from_millis(500);
+/// Port leases of one instance.
+pub const LEASES_PER_INSTANCE: usize = 2;
+
+/// Lines of output kept with the end of a run.
+pub const LAST_LINES: usize = 50;
+/// Longest such line in bytes.
+pub const LAST_LINE_BYTES_MAX: usize = 2 * 1024;
+/// Largest record file of a run that is read.
+pub const RUN_RECORD_BYTES_MAX: u64 = 64 * 1024;
+/// Messages to the task of an app that wait at most.
+pub const APP_MESSAGES_MAX: usize = 256;
+/// Lines of `/proc/net/tcp` that are looked at; listeners come first there.
+pub const LISTENER_LINES_MAX: usize = 20_000;
+/// What is kept of the complaints of an unpacking process.
+pub const UNPACK_COMPLAINT_BYTES_MAX: u64 = 4 * 1024;
+/// How long unpacking a slug may take.
+pub const UNPACK_TIMEOUT: Duration = s(600);
+
+/// Soft limit of open files in a run.
+pub const OPEN_FILES: u64 = 10_000;
+/// Memory that one worker process of a web server is thought to need, in MiB.
+pub const WEB_WORKER_MIB: u64 = 512;
+/// Longest host name label (RFC 1035).
+pub const HOST_LABEL_CHARS_MAX: usize = 63;

@@ -1,0 +1,314 @@
+//! This machine: run folders, launch, slugs, probes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use model::engine::OneOffCommand;
+use model::{AppNumber, Hostname, RunId};
+
+use crate::checks::{self, Probe, ProbeOutcome};
+use crate::environment::{self, Machine, Process};
+use crate::host::{BoxFuture, Execution, Found, FoundState, Host, Live, StartFailure, StartOrder, TrafficSource};
+use crate::last_lines::last_lines;
+use crate::limits::TRAFFIC_ANSWER_TIMEOUT;
+use crate::machine;
+use crate::record::RunRecord;
+use crate::runs::{Adopted, LiveRun, Output, RunEnd, RunRequest, Runs, StartError};
+use crate::slug_store::SlugStore;
+
+/// This machine; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct LocalHost(Arc<Inner>);
+
+struct Inner {
+    root: PathBuf,
+    runs: Runs,
+    slugs: SlugStore,
+    machine: Machine,
+    /// `Some`: each app has users of its own from here on.
+    uid_base: Option<u32>,
+    traffic: Arc<dyn TrafficSource>,
+    run_numbers: Mutex<BTreeMap<AppNumber, u64>>,
+    prepared: Mutex<BTreeSet<AppNumber>>,
+}
+
+/// Users of one app below the first of all apps: run, build, git.
+const USERS_PER_APP: u32 = 3;
+/// The platform's own users come first.
+const PLATFORM_USERS: u32 = 16;
+
+impl LocalHost {
+    pub(crate) fn new(root: PathBuf, runs: Runs, uid_base: Option<u32>, traffic: Arc<dyn TrafficSource>) -> Self {
+        Self(Arc::new(Inner {
+            slugs: SlugStore::new(root.clone(), runs.clone()),
+            root,
+            runs,
+            machine: machine::read(),
+            uid_base,
+            traffic,
+            run_numbers: Mutex::default(),
+            prepared: Mutex::default(),
+        }))
+    }
+
+    pub(crate) fn runs(&self) -> &Runs {
+        &self.0.runs
+    }
+
+    pub(crate) fn slugs(&self) -> &SlugStore {
+        &self.0.slugs
+    }
+
+    /// Makes the folders and users of an app, once per life of the server.
+    pub(crate) async fn prepare(&self, number: AppNumber) -> Result<(), StartError> {
+        if self.0.prepared.lock().unwrap_or_else(PoisonError::into_inner).contains(&number) {
+            return Ok(());
+        }
+        self.0.runs.prepare_app(number).await?;
+        self.0.prepared.lock().unwrap_or_else(PoisonError::into_inner).insert(number);
+        Ok(())
+    }
+
+    /// The app is gone; its number never returns.
+    pub(crate) fn forget_app(&self, number: AppNumber) {
+        self.0.prepared.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+        self.0.run_numbers.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+    }
+
+    /// The numbers of the apps that have run folders.
+    pub(crate) fn apps_with_runs(&self) -> std::io::Result<Vec<AppNumber>> {
+        let entries = match std::fs::read_dir(self.0.root.join("runs")) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut numbers = Vec::new();
+        for entry in entries {
+            let name = entry?.file_name();
+            numbers.extend(name.to_str().and_then(|text| text.parse().ok()).map(AppNumber).filter(|n| *n != AppNumber::PLATFORM));
+        }
+        Ok(numbers)
+    }
+
+    /// Looks at every run folder of an app, adopting what lives.
+    pub(crate) async fn found(&self, number: AppNumber) -> std::io::Result<Vec<Found>> {
+        let booted_unix_ms = machine::booted_unix_ms();
+        let mut found = Vec::new();
+        for folder in self.0.runs.folders(number)? {
+            let record = RunRecord::read(&self.folder(number, &folder));
+            let state = match self.0.runs.adopt(number, &folder).await {
+                Ok(Adopted::Live(run)) => FoundState::Live(Arc::new(LocalRun(run))),
+                Ok(Adopted::Ended(end)) => {
+                    let ready = record.as_ref().and_then(|r| r.ready_unix_ms);
+                    let rebooted = ready.zip(booted_unix_ms).is_some_and(|(ready, booted)| ready < booted);
+                    FoundState::Ended(end, rebooted)
+                }
+                Err(error) => {
+                    tracing::warn!(%error, app = %number, folder, "a run folder cannot be read; left as it is");
+                    continue;
+                }
+            };
+            found.push(Found { folder, record, state });
+        }
+        Ok(found)
+    }
+
+    /// The shim's order for a process.
+    pub(crate) fn spec(&self, process: &Process<'_>) -> shim::Spec {
+        environment::spec(process, &self.0.machine)
+    }
+
+    /// Starts a run of profile App on an unpacked slug.
+    pub(crate) async fn start_app(
+        &self,
+        number: AppNumber,
+        run: &RunId,
+        slug: model::SlugId,
+        output: Output,
+        spec: shim::Spec,
+    ) -> Result<LiveRun, StartFailure> {
+        self.prepare(number).await.map_err(|error| start_failure(&error))?;
+        let unpack = format!("unpack-{}", self.next_run_number(number));
+        self.0.slugs.ensure(number, slug, unpack).await.map_err(|error| match error {
+            crate::slug_store::SlugError::Start { source: StartError::LaunchGone, .. } => StartFailure::Later,
+            error => StartFailure::Failed(with_sources(&error)),
+        })?;
+        let folder = run.folder();
+        let request = RunRequest {
+            profile: launch::Profile::App,
+            app: number,
+            folder: folder.clone(),
+            subject: Some(slug.to_string()),
+            output,
+            descriptors: Vec::new(),
+            spec,
+        };
+        match self.0.runs.start(request).await {
+            Ok(live) => Ok(live),
+            // launch went away in the middle: the run may be there all the same.
+            Err(StartError::LaunchGone) => match self.0.runs.adopt(number, &folder).await {
+                Ok(Adopted::Live(live)) => Ok(live),
+                _ => {
+                    self.tidy_now(number, &folder).await;
+                    Err(StartFailure::Later)
+                }
+            },
+            Err(error) => {
+                self.tidy_now(number, &folder).await;
+                Err(start_failure(&error))
+            }
+        }
+    }
+
+    pub(crate) async fn tidy_now(&self, number: AppNumber, folder: &str) {
+        let layer = self.0.root.join("layers").join(number.to_string()).join(folder);
+        if std::fs::symlink_metadata(&layer).is_ok()
+            && let Err(error) = self.0.runs.wipe(number, &format!("layers/{folder}")).await
+        {
+            tracing::warn!(%error, app = %number, folder, "the writable layer of a run could not be removed");
+        }
+        if let Err(error) = self.0.runs.forget(number, folder)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, app = %number, folder, "the folder of a run could not be removed");
+        }
+    }
+
+    fn folder(&self, number: AppNumber, folder: &str) -> PathBuf {
+        self.0.root.join("runs").join(number.to_string()).join(folder)
+    }
+
+    /// The file that keeps run numbers from returning: the highest one, in decimal.
+    fn number_file(&self, number: AppNumber) -> PathBuf {
+        self.0.root.join("runs").join(number.to_string()).join("last-run")
+    }
+
+    fn last_used(&self, number: AppNumber) -> u64 {
+        let noted = std::fs::read_to_string(self.number_file(number)).ok().and_then(|text| text.trim().parse().ok());
+        let folders = self.0.runs.folders(number).unwrap_or_default();
+        let seen = folders.iter().filter_map(|folder| folder.rsplit_once('-')?.1.parse().ok()).max();
+        noted.max(seen).unwrap_or(0)
+    }
+
+    fn uid(&self, number: AppNumber) -> u32 {
+        match self.0.uid_base {
+            Some(base) => base + PLATFORM_USERS + USERS_PER_APP * number.0,
+            None => rustix::process::getuid().as_raw(),
+        }
+    }
+}
+
+impl Host for LocalHost {
+    fn start(&self, order: StartOrder) -> BoxFuture<'static, Result<Live, StartFailure>> {
+        let host = self.clone();
+        Box::pin(async move {
+            let run = &order.run;
+            let Some(line) = order.release.manifest.commands.get(&run.instance.process_type) else {
+                return Err(StartFailure::Failed(format!("the Procfile has no {}", run.instance.process_type)));
+            };
+            let command = OneOffCommand::Shell(line.clone());
+            let process =
+                Process { run, release: &order.release, command: &command, port: order.port, one_off_env: &BTreeMap::new() };
+            let spec = host.spec(&process);
+            let output = Output::Log(run.instance.name());
+            let live = host.start_app(order.number, run, order.release.slug, output, spec).await?;
+            Ok(Arc::new(LocalRun(live)) as Live)
+        })
+    }
+
+    fn probe(&self, number: AppNumber, port: u16, host: Hostname, first_byte_within: Duration) -> BoxFuture<'static, ProbeOutcome> {
+        let probe = Probe { port, host, uid: self.uid(number), first_byte_within };
+        Box::pin(async move { checks::probe(&probe).await })
+    }
+
+    fn last_byte(&self, run: RunId) -> BoxFuture<'static, Option<Duration>> {
+        let traffic = Arc::clone(&self.0.traffic);
+        Box::pin(async move { tokio::time::timeout(TRAFFIC_ANSWER_TIMEOUT, traffic.last_byte(&run)).await.ok().flatten() })
+    }
+
+    fn last_lines(&self, number: AppNumber, instance: String, since_unix_ms: i64) -> BoxFuture<'static, Vec<String>> {
+        let folder = self.0.root.join("logs").join(number.to_string()).join(instance);
+        Box::pin(async move {
+            tokio::task::spawn_blocking(move || last_lines(&folder, since_unix_ms)).await.unwrap_or_default()
+        })
+    }
+
+    fn tidy(&self, number: AppNumber, folder: String) -> BoxFuture<'static, ()> {
+        let host = self.clone();
+        Box::pin(async move { host.tidy_now(number, &folder).await })
+    }
+
+    fn remember(&self, number: AppNumber, folder: &str, record: &RunRecord) {
+        if let Err(error) = record.write(&self.folder(number, folder)) {
+            tracing::warn!(%error, app = %number, folder, "a run's record could not be written");
+        }
+    }
+
+    fn next_run_number(&self, number: AppNumber) -> u64 {
+        let mut numbers = self.0.run_numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = numbers.entry(number).or_insert_with(|| self.last_used(number));
+        *last += 1;
+        if let Err(error) = std::fs::write(self.number_file(number), last.to_string()) {
+            tracing::debug!(%error, app = %number, "the last run number could not be noted");
+        }
+        *last
+    }
+
+    fn port_is_free(&self, port: u16) -> bool {
+        std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).is_ok()
+    }
+
+    fn unix_ms(&self) -> i64 {
+        machine::unix_ms()
+    }
+
+    fn random(&self) -> u64 {
+        machine::random()
+    }
+}
+
+pub(crate) struct LocalRun(pub(crate) LiveRun);
+
+impl Execution for LocalRun {
+    fn shim_pid(&self) -> u32 {
+        self.0.shim_pid()
+    }
+
+    fn started_unix_ms(&self) -> i64 {
+        self.0.started_unix_ms()
+    }
+
+    fn gone(&self) -> BoxFuture<'static, RunEnd> {
+        let run = self.0.clone();
+        Box::pin(async move { run.gone().await })
+    }
+
+    fn stop(&self, grace: Duration) -> BoxFuture<'static, std::io::Result<()>> {
+        let run = self.0.clone();
+        Box::pin(async move { run.stop(grace).await })
+    }
+
+    fn kill(&self) -> BoxFuture<'static, std::io::Result<()>> {
+        let run = self.0.clone();
+        Box::pin(async move { run.kill().await })
+    }
+}
+
+fn start_failure(error: &StartError) -> StartFailure {
+    match error {
+        StartError::LaunchGone => StartFailure::Later,
+        failed => StartFailure::Failed(with_sources(failed)),
+    }
+}
+
+/// An error with all its causes in one line.
+pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

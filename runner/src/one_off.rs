@@ -1,0 +1,185 @@
+//! Commands that run once beside an app: a release phase, `run CMD`, `psql`.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use model::engine::OneOff;
+use model::{AppNumber, ProcessType, RunId};
+use tokio::sync::watch;
+
+use crate::environment::Process;
+use crate::host::{Found, FoundState, Host, Live, StartFailure};
+use crate::local_host::{LocalHost, LocalRun};
+use crate::record::RunRecord;
+use crate::runs::{LiveRun, Output, RunEnd};
+use crate::tasks::Tasks;
+
+/// Where the output of a one-off goes.
+#[derive(Debug)]
+pub enum OneOffOutput {
+    /// To the caller's own descriptors; `terminal`: stdin becomes the controlling one.
+    Inherit {
+        /// stdin.
+        stdin: OwnedFd,
+        /// stdout.
+        stdout: OwnedFd,
+        /// stderr.
+        stderr: OwnedFd,
+        /// Whether stdin is a terminal.
+        terminal: bool,
+    },
+    /// To the app's log, under the name of the instance.
+    Log,
+}
+
+/// Why a one-off does not run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RunOnceError {
+    /// launch is being started again; trying later helps.
+    #[error("launch cannot be reached")]
+    LaunchGone,
+    /// For people.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A one-off under way. Dropping it lets it go on.
+#[derive(Debug, Clone)]
+pub struct OneOffRun {
+    run: RunId,
+    live: LiveRun,
+    end: watch::Receiver<Option<RunEnd>>,
+}
+
+impl OneOffRun {
+    /// Which run it is.
+    pub fn run(&self) -> &RunId {
+        &self.run
+    }
+
+    /// Waits for its end; can be called again. `None` only if the server is ending.
+    pub async fn end(&self) -> Option<RunEnd> {
+        self.end.clone().wait_for(Option::is_some).await.ok().and_then(|end| end.clone())
+    }
+
+    /// Passes a signal to it (a session's Ctrl-C).
+    pub async fn signal(&self, signal: i32) -> std::io::Result<()> {
+        self.live.signal(signal).await
+    }
+
+    /// SIGTERM, and SIGKILL after `grace`.
+    pub async fn stop(&self, grace: Duration) -> std::io::Result<()> {
+        self.live.stop(grace).await
+    }
+
+    /// SIGKILL.
+    pub async fn kill(&self) -> std::io::Result<()> {
+        self.live.kill().await
+    }
+}
+
+/// The one-offs that are alive.
+#[derive(Clone)]
+pub(crate) struct OneOffs {
+    host: LocalHost,
+    tasks: Tasks,
+    live: Arc<Mutex<BTreeMap<(AppNumber, String), Live>>>,
+}
+
+impl OneOffs {
+    pub(crate) fn new(host: LocalHost, tasks: Tasks) -> Self {
+        Self { host, tasks, live: Arc::default() }
+    }
+
+    pub(crate) async fn run(&self, one_off: OneOff, output: OneOffOutput) -> Result<OneOffRun, RunOnceError> {
+        let number = one_off.number;
+        let run = RunId {
+            instance: one_off.instance.clone(),
+            version: one_off.version,
+            number: self.host.next_run_number(number),
+        };
+        let process = Process {
+            run: &run,
+            release: &one_off.release,
+            command: &one_off.command,
+            port: None,
+            one_off_env: &one_off.env,
+        };
+        let spec = self.host.spec(&process);
+        let output = match output {
+            OneOffOutput::Inherit { stdin, stdout, stderr, terminal } => Output::Inherit { stdin, stdout, stderr, terminal },
+            OneOffOutput::Log => Output::Log(run.instance.name()),
+        };
+        let started = self.host.start_app(number, &run, one_off.release.slug, output, spec).await;
+        let live = started.map_err(|failure| match failure {
+            StartFailure::Later => RunOnceError::LaunchGone,
+            StartFailure::Failed(detail) => RunOnceError::Failed(detail),
+        })?;
+        let record = RunRecord { one_off: true, ..RunRecord::default() };
+        self.host.remember(number, &run.folder(), &record);
+        let timeout = one_off.timeout_s.map(Duration::from_secs);
+        let end = self.keep(number, run.folder(), Arc::new(LocalRun(live.clone())), timeout);
+        Ok(OneOffRun { run, live, end })
+    }
+
+    /// A one-off that an earlier server left: a person's session goes on, a release phase
+    /// ended with the deploy that wanted it.
+    pub(crate) fn adopt(&self, number: AppNumber, found: Found) {
+        let is_session = !found.folder.starts_with(&format!("{}.", ProcessType::release()));
+        match found.state {
+            FoundState::Live(live) => {
+                let timeout = if is_session { None } else { Some(Duration::ZERO) };
+                self.keep(number, found.folder, live, timeout);
+            }
+            FoundState::Ended(..) => {
+                let host = self.host.clone();
+                self.tasks.spawn(async move { host.tidy_now(number, &found.folder).await });
+            }
+        }
+    }
+
+    /// Kills all of them, or those of one app; returns how many there were.
+    pub(crate) async fn kill(&self, only: Option<AppNumber>) -> u32 {
+        let live: Vec<Live> = {
+            let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+            live.iter().filter(|((number, _), _)| only.is_none_or(|only| only == *number)).map(|(_, live)| live.clone()).collect()
+        };
+        for live in &live {
+            if let Err(error) = live.kill().await {
+                tracing::warn!(%error, "a one-off could not be killed");
+            }
+        }
+        for live in &live {
+            live.gone().await;
+        }
+        u32::try_from(live.len()).unwrap_or(u32::MAX)
+    }
+
+    fn keep(&self, number: AppNumber, folder: String, live: Live, timeout: Option<Duration>) -> watch::Receiver<Option<RunEnd>> {
+        let (ended, end) = watch::channel(None);
+        let all = Arc::clone(&self.live);
+        let host = self.host.clone();
+        all.lock().unwrap_or_else(PoisonError::into_inner).insert((number, folder.clone()), Arc::clone(&live));
+        self.tasks.spawn(async move {
+            let gone = match timeout {
+                Some(timeout) => tokio::time::timeout(timeout, live.gone()).await.ok(),
+                None => Some(live.gone().await),
+            };
+            let gone = match gone {
+                Some(gone) => gone,
+                None => {
+                    if let Err(error) = live.kill().await {
+                        tracing::warn!(%error, folder, "a one-off that took too long could not be killed");
+                    }
+                    live.gone().await
+                }
+            };
+            ended.send_replace(Some(gone));
+            host.tidy_now(number, &folder).await;
+            all.lock().unwrap_or_else(PoisonError::into_inner).remove(&(number, folder));
+        });
+        end
+    }
+}

@@ -1,0 +1,219 @@
+//! Slugs unpacked: `releases/N/SHA256/`, made once per app and slug as the app's own
+//! user, and trusted only once `releases/N/SHA256.ready` says that it is whole. The mark
+//! lies beside the folder, out of the app's reach.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use model::{AppNumber, ExitStatus, SlugId};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+
+use crate::limits::{UNPACK_COMPLAINT_BYTES_MAX, UNPACK_TIMEOUT};
+use crate::runs::{LiveRun, Output, RunRequest, Runs, StartError};
+
+/// Why a slug could not be unpacked.
+#[derive(Debug, thiserror::Error)]
+pub enum SlugError {
+    /// The file is not there or cannot be read.
+    #[error("the slug {slug} cannot be opened")]
+    Missing {
+        /// Which.
+        slug: SlugId,
+        /// Why.
+        source: io::Error,
+    },
+    /// The mark, a pipe or `/dev/null`.
+    #[error("unpacking slug {slug}")]
+    Io {
+        /// Which.
+        slug: SlugId,
+        /// Why.
+        source: io::Error,
+    },
+    /// The process that unpacks could not be started.
+    #[error("unpacking slug {slug} could not be started")]
+    Start {
+        /// Which.
+        slug: SlugId,
+        /// Why.
+        source: StartError,
+    },
+    /// It said no.
+    #[error("unpacking slug {slug} {status}: {complaint}")]
+    Refused {
+        /// Which.
+        slug: SlugId,
+        /// How it ended.
+        status: ExitStatus,
+        /// What it said.
+        complaint: String,
+    },
+    /// It took too long and was killed.
+    #[error("unpacking slug {slug} took longer than {} s", UNPACK_TIMEOUT.as_secs())]
+    TimedOut {
+        /// Which.
+        slug: SlugId,
+    },
+}
+
+type Gate = Arc<tokio::sync::Mutex<()>>;
+
+/// The unpacked slugs of a root folder; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct SlugStore {
+    root: PathBuf,
+    runs: Runs,
+    gates: Arc<Mutex<BTreeMap<(AppNumber, SlugId), Gate>>>,
+}
+
+impl SlugStore {
+    /// A store below a root folder.
+    pub fn new(root: PathBuf, runs: Runs) -> Self {
+        Self { root, runs, gates: Arc::default() }
+    }
+
+    /// Where slugs lie packed: `slugs/SHA256.tar.gz`.
+    pub fn packed(&self, slug: SlugId) -> PathBuf {
+        self.root.join("slugs").join(format!("{slug}.tar.gz"))
+    }
+
+    /// Makes sure that a slug is there for an app. `folder` is the name of the run that
+    /// unpacks it, if that is needed; two calls for the same slug unpack it once.
+    pub async fn ensure(&self, app: AppNumber, slug: SlugId, folder: String) -> Result<(), SlugError> {
+        let gate = self.gate(app, slug);
+        let opened = gate.lock().await;
+        let result = self.ensure_alone(app, slug, folder).await;
+        drop(opened);
+        self.close_gate(app, slug, &gate);
+        result
+    }
+
+    /// Removes an unpacked slug that no release of the app needs.
+    pub async fn remove(&self, app: AppNumber, slug: SlugId) -> Result<(), SlugError> {
+        let gate = self.gate(app, slug);
+        let opened = gate.lock().await;
+        let result = self.remove_alone(app, slug).await;
+        drop(opened);
+        self.close_gate(app, slug, &gate);
+        result
+    }
+
+    async fn ensure_alone(&self, app: AppNumber, slug: SlugId, folder: String) -> Result<(), SlugError> {
+        let io_error = |source| SlugError::Io { slug, source };
+        let mark = self.mark(app, slug);
+        if mark.exists() {
+            return Ok(());
+        }
+        let packed = std::fs::File::open(self.packed(slug)).map_err(|source| SlugError::Missing { slug, source })?;
+        // What an interrupted server left behind may be anything.
+        self.remove_alone(app, slug).await?;
+        let (complaints, stderr) = io::pipe().map_err(io_error)?;
+        let null = || std::fs::File::options().read(true).write(true).open("/dev/null").map(OwnedFd::from);
+        let request = RunRequest {
+            profile: launch::Profile::Unpack,
+            app,
+            folder: folder.clone(),
+            subject: Some(slug.to_string()),
+            output: Output::Inherit {
+                stdin: null().map_err(io_error)?,
+                stdout: null().map_err(io_error)?,
+                stderr: stderr.into(),
+                terminal: false,
+            },
+            descriptors: vec![packed.into()],
+            spec: unpack_spec(),
+        };
+        let run = self.runs.start(request).await.map_err(|source| SlugError::Start { slug, source })?;
+        let outcome = wait(&run, complaints.into(), slug).await;
+        if let Err(error) = self.runs.forget(app, &folder) {
+            tracing::warn!(%error, folder, "a run folder could not be removed");
+        }
+        outcome?;
+        mark_ready(&mark).map_err(io_error)
+    }
+
+    async fn remove_alone(&self, app: AppNumber, slug: SlugId) -> Result<(), SlugError> {
+        let mark = self.mark(app, slug);
+        match std::fs::remove_file(&mark) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(SlugError::Io { slug, source: error }),
+            _ => {}
+        }
+        if std::fs::symlink_metadata(mark.with_extension("")).is_ok() {
+            let subject = format!("releases/{slug}");
+            self.runs.wipe(app, &subject).await.map_err(|source| SlugError::Start { slug, source })?;
+        }
+        Ok(())
+    }
+
+    fn mark(&self, app: AppNumber, slug: SlugId) -> PathBuf {
+        self.root.join("releases").join(app.to_string()).join(format!("{slug}.ready"))
+    }
+
+    fn gate(&self, app: AppNumber, slug: SlugId) -> Gate {
+        self.gates.lock().unwrap_or_else(PoisonError::into_inner).entry((app, slug)).or_default().clone()
+    }
+
+    fn close_gate(&self, app: AppNumber, slug: SlugId, gate: &Gate) {
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        // The map's and this one: nobody waits.
+        if Arc::strong_count(gate) <= 2 {
+            gates.remove(&(app, slug));
+        }
+    }
+}
+
+fn unpack_spec() -> shim::Spec {
+    shim::Spec {
+        argv: ["/paas", "internal", "unpack"].iter().map(|word| word.as_bytes().to_vec()).collect(),
+        env: vec![(b"PATH".to_vec(), b"/usr/bin:/bin".to_vec())],
+        working_directory: b"/".to_vec(),
+        stop_signal: 15,
+        open_files: 256,
+        hostname: b"unpack".to_vec(),
+    }
+}
+
+async fn wait(run: &LiveRun, complaints: OwnedFd, slug: SlugId) -> Result<(), SlugError> {
+    let (end, complaint) = tokio::join!(end(run), hear(complaints));
+    match end {
+        None => Err(SlugError::TimedOut { slug }),
+        Some(ExitStatus::Code(0)) => Ok(()),
+        Some(status) => Err(SlugError::Refused { slug, status, complaint }),
+    }
+}
+
+/// `None`: it took too long and was killed.
+async fn end(run: &LiveRun) -> Option<ExitStatus> {
+    if let Ok(end) = tokio::time::timeout(UNPACK_TIMEOUT, run.gone()).await {
+        return Some(end.status);
+    }
+    if let Err(error) = run.kill().await {
+        tracing::warn!(%error, "an unpacking process cannot be killed");
+    }
+    run.gone().await;
+    None
+}
+
+/// Reads what the process complains about. What is beyond the limit is not kept, but
+/// read, so that it never blocks.
+async fn hear(complaints: OwnedFd) -> String {
+    let Ok(mut pipe) = pipe::Receiver::from_owned_fd(complaints) else { return String::new() };
+    let mut kept = Vec::new();
+    let _ = (&mut pipe).take(UNPACK_COMPLAINT_BYTES_MAX).read_to_end(&mut kept).await;
+    let _ = tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await;
+    let text = String::from_utf8_lossy(&kept);
+    text.trim().chars().filter(|c| !c.is_control() || *c == '\n').collect()
+}
+
+fn mark_ready(mark: &Path) -> io::Result<()> {
+    std::fs::File::create(mark)?.sync_all()?;
+    // The tree itself was written by another process; the mark must not outlive it after a power cut.
+    if let Some(parent) = mark.parent() {
+        rustix::fs::syncfs(std::fs::File::open(parent)?)?;
+    }
+    Ok(())
+}
