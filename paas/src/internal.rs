@@ -19,7 +19,7 @@ fn not_wired(part: &str) -> Failure {
 }
 
 /// `paas server`.
-pub fn serve(options: ServerOptions) -> Result<u8, Failure> {
+pub fn serve(options: &ServerOptions) -> Result<u8, Failure> {
     Err(not_wired("the server").why(format!("{options:?}")))
 }
 

@@ -75,7 +75,7 @@ pub fn output(context: &Context, arguments: &Output) -> Result {
     let reply = typed::<builds::Output>(value)?;
     let view = context.output.view();
     context.output.line(&format!("Build {}", columns(&reply.build, &view).join("  ").trim_end()));
-    context.output.data(&reply.lines.iter().map(|line| format!("{}\n", text::plain(line))).collect::<String>())
+    context.output.data(&text::lines(reply.lines.iter().map(|line| text::plain(line))))
 }
 
 /// Ends the build that runs.

@@ -20,8 +20,8 @@ const MASK: &str = "********";
 #[derive(Debug, Args)]
 pub struct Show {
     /// Show the values on a terminal too
-    #[arg(long)]
-    show: bool,
+    #[arg(long = "show")]
+    unmasked: bool,
     /// As lines that a shell reads: K='v'
     #[arg(short, long)]
     shell: bool,
@@ -43,7 +43,7 @@ pub fn show(context: &Context, arguments: &Show) -> Result {
         return context.output.data(&render_shell(&reply));
     }
     let view = context.output.view();
-    let masked = view.terminal && !arguments.show;
+    let masked = view.terminal && !arguments.unmasked;
     context.output.data(&render(&app, &reply, masked, &view))?;
     if masked && !(reply.vars.is_empty() && reply.addon_vars.is_empty()) {
         context.output.line("Values are hidden on a terminal: --show shows them, config:get NAME prints one.");
@@ -70,7 +70,7 @@ fn render(app: &str, reply: &GetReply, masked: bool, view: &View) -> String {
 fn render_shell(reply: &GetReply) -> String {
     let mut vars = reply.addon_vars.clone();
     vars.extend(reply.vars.clone());
-    vars.iter().map(|(name, value)| format!("{name}={}\n", shell_value(value))).collect()
+    text::lines(vars.iter().map(|(name, value)| format!("{name}={}", shell_value(value))))
 }
 
 fn shell_value(value: &str) -> String {
@@ -128,7 +128,7 @@ pub fn set(context: &Context, arguments: &Set) -> Result {
                 .into());
         }
     }
-    change(context, "Setting", config::Change { app, set, unset: Vec::new(), no_restart: arguments.no_restart })
+    change(context, "Setting", &config::Change { app, set, unset: Vec::new(), no_restart: arguments.no_restart })
 }
 
 /// `K=V` words. A word without `=` is what is left of a value that fell apart.
@@ -167,7 +167,7 @@ pub fn unset(context: &Context, arguments: Unset) -> Result {
         name.parse::<EnvKey>().map_err(Failure::from)?;
     }
     let app = context.app()?;
-    change(context, "Unsetting", config::Change { app, set: BTreeMap::new(), unset: arguments.names, no_restart: arguments.no_restart })
+    change(context, "Unsetting", &config::Change { app, set: BTreeMap::new(), unset: arguments.names, no_restart: arguments.no_restart })
 }
 
 /// `config:import`.
@@ -185,15 +185,15 @@ pub fn import(context: &Context, arguments: &Import) -> Result {
     if set.is_empty() {
         return Err(Failure::new(Kind::Usage, "dotenv.empty", "there is no NAME=value on standard input").fix("paas config:import < .env").into());
     }
-    change(context, "Setting", config::Change { app, set, unset: Vec::new(), no_restart: arguments.no_restart })
+    change(context, "Setting", &config::Change { app, set, unset: Vec::new(), no_restart: arguments.no_restart })
 }
 
-fn change(context: &Context, verb: &str, operation: config::Change) -> Result {
+fn change(context: &Context, verb: &str, operation: &config::Change) -> Result {
     let names: Vec<&str> = operation.set.keys().chain(&operation.unset).map(String::as_str).collect();
     let restarting = if operation.no_restart { "on" } else { "and restarting" };
     let step = format!("{verb} {} {restarting} {}", names.join(", "), operation.app);
     context
-        .change(&step, &operation, |reply| match &reply.release {
+        .change(&step, operation, |reply| match &reply.release {
             _ if reply.unchanged => "done, nothing was different".to_owned(),
             Some(release) => format!("done, {release}"),
             None => "done".to_owned(),

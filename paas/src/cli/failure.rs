@@ -2,26 +2,21 @@
 
 use api::Failure;
 
-use super::text::{Color, paint, plain};
+use super::text::{Color, lines, paint, plain};
 
 /// The failure as lines for standard error.
 pub fn render(failure: &Failure, color: bool) -> String {
-    let mut text = String::new();
-    for (number, line) in failure.what.lines().enumerate() {
+    let what = failure.what.lines().enumerate().map(|(number, line)| {
         let mark = if number == 0 { paint(" !     ", Color::Red, color) } else { INDENT.to_owned() };
-        text.push_str(&format!("{mark}{}\n", plain(line)));
-    }
-    for line in failure.why.iter().flat_map(|why| why.lines()) {
-        text.push_str(&format!("{INDENT}{}\n", plain(line)));
-    }
-    for (number, line) in failure.fix.iter().flat_map(|fix| fix.lines()).enumerate() {
+        format!("{mark}{}", plain(line))
+    });
+    let why = failure.why.iter().flat_map(|why| why.lines()).map(|line| format!("{INDENT}{}", plain(line)));
+    let fix = failure.fix.iter().flat_map(|fix| fix.lines()).enumerate().map(|(number, line)| {
         let label = if number == 0 { paint("fix: ", Color::Bold, color) } else { "     ".to_owned() };
-        text.push_str(&format!("{INDENT}{label}{}\n", plain(line)));
-    }
-    for cause in &failure.causes {
-        text.push_str(&format!("{}\n", paint(&format!("{INDENT}because: {}", plain(cause)), Color::Dim, color)));
-    }
-    text
+        format!("{INDENT}{label}{}", plain(line))
+    });
+    let causes = failure.causes.iter().map(|cause| paint(&format!("{INDENT}because: {}", plain(cause)), Color::Dim, color));
+    lines(what.chain(why).chain(fix).chain(causes))
 }
 
 /// Seven blanks: the column where a problem's text begins.

@@ -1,13 +1,13 @@
 //! Commands that git, sshd and the server type, not people.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use api::git::Verb;
 use api::{Failure, Kind};
 use clap::{Args, Subcommand};
 
 use super::context::Context;
-use super::{End, Result};
+use super::{End, Result, text};
 use crate::git::{door, export_to_descriptor, repository, words};
 
 /// Passes an exit code on.
@@ -101,11 +101,7 @@ pub fn repository(context: &Context, action: Repository) -> Result {
         Repository::ReadRef { name, place } => context.output.data(&format!("{}\n", repository::read_ref(&place.repository, &name)?)),
         Repository::Clean(place) => {
             let removed = repository::clean(&place.repository)?;
-            context.output.data(&removed.iter().map(|path| format!("{}\n", name_of(path))).collect::<String>())
+            context.output.data(&text::lines(removed.iter().map(|path| text::plain(&path.to_string_lossy()))))
         }
     }
-}
-
-fn name_of(path: &Path) -> String {
-    super::text::plain(&path.to_string_lossy())
 }

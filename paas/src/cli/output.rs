@@ -11,6 +11,7 @@ use super::text::{self, View};
 use super::{End, Result};
 
 /// Standard output and standard error, and what each can show.
+#[expect(clippy::struct_excessive_bools, reason = "what the two streams can show, looked up once")]
 #[derive(Debug)]
 pub struct Output {
     /// `--json`.
@@ -41,6 +42,7 @@ impl Output {
     }
 
     /// Writes data. A reader that has seen enough (`paas logs | head`) ends us quietly.
+    #[expect(clippy::unused_self, reason = "whoever writes has the output in hand")]
     pub fn data(&self, text: &str) -> Result {
         let mut stdout = io::stdout().lock();
         stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {

@@ -1,6 +1,6 @@
 //! `ps` and its like.
 
-use api::ps::{self, InstanceRow, ListReply, ScaleReply, WhyReply};
+use api::ps::{self, EndStory, InstanceRow, ListReply, ScaleReply, WhyReply};
 use clap::Args;
 
 use super::Result;
@@ -16,50 +16,43 @@ fn render_list(reply: &ListReply, view: &View) -> String {
     if reply.types.is_empty() {
         return format!("No processes on {} yet: git push paas main\n", text::plain(&reply.app));
     }
-    let mut shown = String::new();
+    let mut lines = Vec::new();
     if reply.stopped {
-        shown.push_str(&format!(" !     {} is stopped: paas ps:start\n\n", text::plain(&reply.app)));
+        lines.extend([format!(" !     {} is stopped: paas ps:start", text::plain(&reply.app)), String::new()]);
     }
     for group in &reply.types {
         let heading = format!("=== {}: {} ({})", text::plain(&group.process_type), text::plain(&group.command), group.count);
-        shown.push_str(&format!("{}\n\n", paint(&heading, Color::Bold, view.color)));
-        for instance in &group.instances {
-            shown.push_str(&format!("{}\n", instance_line(instance, reply.release.as_deref(), view)));
-        }
+        lines.extend([paint(&heading, Color::Bold, view.color), String::new()]);
+        lines.extend(group.instances.iter().map(|instance| instance_line(instance, reply.release.as_deref(), view)));
         if !group.instances.is_empty() {
-            shown.push('\n');
+            lines.push(String::new());
         }
     }
-    shown
+    text::lines(lines)
 }
 
 /// `web.1: up 2026/01/02 15:04:05 +0000 (~ 1h ago)`, and what is worth knowing besides.
 fn instance_line(row: &InstanceRow, serving: Option<&str>, view: &View) -> String {
+    let is_well = matches!(row.state.as_str(), "up" | "starting");
     let state = paint(&text::plain(&row.state), state_color(&row.state), view.color);
-    let mut line = format!("{}: {state} {}", text::plain(&row.name), text::when(row.since_unix_ms, view));
+    let mut parts = vec![format!("{}: {state} {}", text::plain(&row.name), text::when(row.since_unix_ms, view))];
     if serving.is_some_and(|serving| serving != row.release) {
-        line.push_str(&format!(", {}", text::plain(&row.release)));
+        parts.push(text::plain(&row.release));
     }
-    if let Some(port) = row.port {
-        line.push_str(&format!(", port {port}"));
-    }
+    parts.extend(row.port.map(|port| format!("port {port}")));
     match row.restarts {
         0 => {}
-        1 => line.push_str(", 1 restart"),
-        count => line.push_str(&format!(", {count} restarts")),
+        1 => parts.push("1 restart".to_owned()),
+        count => parts.push(format!("{count} restarts")),
     }
-    let is_well = matches!(row.state.as_str(), "up" | "starting");
-    if let Some(end) = row.last_end.as_ref().filter(|_| !is_well) {
-        line.push_str(&format!(": {}", text::plain(end)));
-    }
-    if let Some(start) = row.next_start_unix_ms {
-        let seconds = (start - view.now.as_millisecond()).max(0) / 1_000;
-        line.push_str(&format!(", starts again in {}", text::duration_short(seconds)));
-    }
-    if row.restarts > 0 || !is_well {
-        line.push_str(&format!(" -> paas ps:why {}", text::plain(&row.name)));
-    }
-    line
+    parts.extend(row.last_end.as_ref().filter(|_| !is_well).map(|end| text::plain(end)));
+    parts.extend(row.next_start_unix_ms.map(|start| format!("starts again in {}", seconds_until(start, view))));
+    let hint = if row.restarts > 0 || !is_well { format!(" -> paas ps:why {}", text::plain(&row.name)) } else { String::new() };
+    format!("{}{hint}", parts.join(", "))
+}
+
+fn seconds_until(unix_ms: i64, view: &View) -> String {
+    text::duration_short((unix_ms - view.now.as_millisecond()).max(0) / 1_000)
 }
 
 fn state_color(state: &str) -> Color {
@@ -151,38 +144,34 @@ pub fn why(context: &Context, arguments: Why) -> Result {
 fn render_why(reply: &WhyReply, view: &View) -> String {
     let now = &reply.now;
     let state = paint(&text::plain(&now.state), state_color(&now.state), view.color);
-    let mut story = format!("{} is {state} since {}, release {}", text::plain(&now.name), text::when(now.since_unix_ms, view), text::plain(&now.release));
-    match now.restarts {
-        0 => story.push_str(".\n"),
-        1 => story.push_str(", restarted once.\n"),
-        count => story.push_str(&format!(", restarted {count} times.\n")),
-    }
-    if let Some(check) = &now.check {
-        story.push_str(&format!("The last check that passed: {}.\n", text::plain(check)));
-    }
-    if let Some(start) = now.next_start_unix_ms {
-        let seconds = (start - view.now.as_millisecond()).max(0) / 1_000;
-        story.push_str(&format!("It starts again in {}.\n", text::duration_short(seconds)));
-    }
-    let Some(end) = &reply.end else {
-        story.push_str("None of its runs has ended yet.\n");
-        return story;
+    let restarts = match now.restarts {
+        0 => String::new(),
+        1 => ", restarted once".to_owned(),
+        count => format!(", restarted {count} times"),
     };
-    let code = end.code.as_ref().map(|code| format!(" ({})", text::plain(code))).unwrap_or_default();
-    let heading = format!("\nIts last run ended {}", text::when(end.at_unix_ms, view));
-    story.push_str(&format!("{heading}:\n"));
-    story.push_str(&text::pairs(&[
+    let since = text::when(now.since_unix_ms, view);
+    let mut story = vec![format!("{} is {state} since {since}, release {}{restarts}.", text::plain(&now.name), text::plain(&now.release))];
+    story.extend(now.check.as_ref().map(|check| format!("The last check that passed: {}.", text::plain(check))));
+    story.extend(now.next_start_unix_ms.map(|start| format!("It starts again in {}.", seconds_until(start, view))));
+    match &reply.end {
+        None => story.push("None of its runs has ended yet.".to_owned()),
+        Some(end) => story.extend(end_of_run(end, view)),
+    }
+    text::lines(story)
+}
+
+fn end_of_run(end: &EndStory, view: &View) -> Vec<String> {
+    let code = end.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
+    let facts = text::pairs(&[
         ("  Why", format!("{}{code}", end.reason)),
         ("  How", end.status.clone()),
         ("  Release", end.release.clone()),
         ("  Ran for", text::duration(end.ran_ms)),
-    ]));
-    if end.last_lines.is_empty() {
-        story.push_str("It had written nothing.\n");
-    } else {
-        story.push_str("Its last lines:\n");
-        end.last_lines.iter().for_each(|line| story.push_str(&format!("  | {}\n", text::plain(line))));
-    }
+    ]);
+    let mut story = vec![String::new(), format!("Its last run ended {}:", text::when(end.at_unix_ms, view))];
+    story.extend(facts.lines().map(str::to_owned));
+    story.push(if end.last_lines.is_empty() { "It had written nothing.".to_owned() } else { "Its last lines:".to_owned() });
+    story.extend(end.last_lines.iter().map(|line| format!("  | {}", text::plain(line))));
     story
 }
 

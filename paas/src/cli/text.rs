@@ -154,6 +154,15 @@ pub fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
+/// Lines joined to a text, each with its end.
+pub fn lines<T: std::fmt::Display>(lines: impl IntoIterator<Item = T>) -> String {
+    lines.into_iter().fold(String::new(), |mut text, line| {
+        text.push_str(&line.to_string());
+        text.push('\n');
+        text
+    })
+}
+
 /// Names and values in two columns: `Name:  value`.
 pub fn pairs(pairs: &[(&str, String)]) -> String {
     table(&pairs.iter().map(|(name, value)| vec![format!("{name}:"), value.clone()]).collect::<Vec<_>>())

@@ -80,6 +80,7 @@ pub struct RefUpdate {
 
 /// What git will check after the hook: accepted is not moved, so whoever decides
 /// looks at these first.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and any may be true beside the others")]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     /// What the new object is; nothing for a deletion or an object that is missing.

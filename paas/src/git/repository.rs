@@ -102,11 +102,16 @@ pub fn clean(path: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut all = || -> io::Result<()> {
         remove_in(&path.join("objects"), &|name| QUARANTINE_PREFIXES.iter().any(|prefix| name.starts_with(prefix)), &mut removed)?;
         remove_in(&path.join("objects/pack"), &|name| name.starts_with("tmp_"), &mut removed)?;
-        remove_in(path, &|name| name.ends_with(".lock"), &mut removed)?;
+        remove_in(path, &is_lock, &mut removed)?;
         remove_locks_below(&path.join("refs"), 0, &mut removed)
     };
     all().map_err(|error| Failure::internal("what dead pushes left cannot be removed", &error))?;
     Ok(removed)
+}
+
+#[expect(clippy::case_sensitive_file_extension_comparisons, reason = "git writes it in lower case")]
+fn is_lock(name: &str) -> bool {
+    name.ends_with(".lock")
 }
 
 fn remove_in(folder: &Path, is_leftover: &dyn Fn(&str) -> bool, removed: &mut Vec<PathBuf>) -> io::Result<()> {
@@ -128,7 +133,7 @@ fn remove_locks_below(folder: &Path, depth: usize, removed: &mut Vec<PathBuf>) -
             if depth < REFS_DEPTH_MAX {
                 remove_locks_below(&entry.path(), depth + 1, removed)?;
             }
-        } else if entry.file_name().to_string_lossy().ends_with(".lock") {
+        } else if is_lock(&entry.file_name().to_string_lossy()) {
             fs::remove_file(entry.path())?;
             removed.push(entry.path());
         }
