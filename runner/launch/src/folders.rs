@@ -70,9 +70,11 @@ impl RootFolder {
             self.make("postgres/socket", of(users.postgres(), 0o700))?;
             return Ok(());
         }
-        for name in ["builds", "releases", "layers"] {
+        for name in ["builds", "layers"] {
             self.make(&format!("{name}/{app}"), of(0, 0o755))?;
         }
+        // The server notes here which ones are whole.
+        self.make(&format!("releases/{app}"), of(users.paasd(), 0o755))?;
         self.make(&format!("repositories/{app}"), of(users.git(app), 0o700))?;
         self.make(&format!("cache/{app}"), of(users.build(app), 0o700))?;
         self.make(&format!("data/{app}"), of(users.run(app), 0o700))?;
@@ -107,25 +109,16 @@ impl RootFolder {
 
     /// Removes what a wipe has emptied; a folder that is not empty is an error.
     pub(crate) fn remove(&self, app: u32, subject: &WipeSubject) -> Result<(), LaunchError> {
-        for (path, _) in subject.folders(app) {
-            match subject {
-                WipeSubject::Layer(_) => self.remove_layer(&path)?,
-                WipeSubject::AllOfRun | WipeSubject::AllOfBuild => self.remove_emptied(&path)?,
-                _ => self.remove_folder(&path)?,
+        let Some((path, _)) = subject.folder(app) else {
+            for name in ["layers", "builds", "releases"] {
+                self.remove_folder(&format!("{name}/{app}"))?;
             }
+            return Ok(());
+        };
+        match subject {
+            WipeSubject::Layer(_) => self.remove_layer(&path),
+            _ => self.remove_folder(&path),
         }
-        Ok(())
-    }
-
-    fn remove_emptied(&self, path: &str) -> Result<(), LaunchError> {
-        for name in self.names(path)? {
-            if path.starts_with("layers/") {
-                self.remove_layer(&format!("{path}/{name}"))?;
-            } else {
-                self.remove_folder(&format!("{path}/{name}"))?;
-            }
-        }
-        self.remove_folder(path)
     }
 
     fn remove_layer(&self, path: &str) -> Result<(), LaunchError> {
@@ -144,14 +137,6 @@ impl RootFolder {
             Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
             Err(error) => Err(error).step(&format!("remove {path}")),
         }
-    }
-
-    fn names(&self, path: &str) -> Result<Vec<String>, LaunchError> {
-        let folder = match self.open_folder(path) {
-            Err(LaunchError::System { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            folder => folder?,
-        };
-        names(&folder).step(&format!("list {path}"))
     }
 
     /// A folder with this owner: what is fresh is given to it, what is there must have it.

@@ -39,23 +39,29 @@ pub enum WipeSubject {
     Repository,
     /// `DATA_DIR`.
     Data,
-    /// Everything of the run user: layers, releases, data.
-    AllOfRun,
-    /// Everything of the build user: builds, cache.
-    AllOfBuild,
+    /// What is left of an app once all of the above was wiped: removed, never wiped.
+    App,
+}
+
+/// Who owns a folder that is wiped, as opposed to what is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FolderOwner {
+    /// Whoever owns what is in it.
+    User,
+    /// The platform.
+    Platform,
 }
 
 impl WipeSubject {
-    /// Reads `layers/RUN`, `releases/SHA256`, `builds/BUILD`, `cache`, `repository`, `data`,
-    /// `app-run`, `app-build`.
+    /// Reads `layers/RUN`, `releases/SHA256`, `builds/BUILD`, `cache`, `repository`, `data`
+    /// or `app`.
     pub fn parse(text: &str) -> Result<Self, LaunchError> {
         let refused = || LaunchError::refused(format!("no folder {text:?} can be wiped"));
         match text {
             "cache" => return Ok(Self::Cache),
             "repository" => return Ok(Self::Repository),
             "data" => return Ok(Self::Data),
-            "app-run" => return Ok(Self::AllOfRun),
-            "app-build" => return Ok(Self::AllOfBuild),
+            "app" => return Ok(Self::App),
             _ => {}
         }
         match text.split_once('/') {
@@ -69,27 +75,23 @@ impl WipeSubject {
     /// Who owns what is in it.
     pub fn owner(&self, users: Users, app: u32) -> u32 {
         match self {
-            Self::Layer(_) | Self::Release(_) | Self::Data | Self::AllOfRun => users.run(app),
-            Self::Build(_) | Self::Cache | Self::AllOfBuild => users.build(app),
+            Self::Layer(_) | Self::Release(_) | Self::Data | Self::App => users.run(app),
+            Self::Build(_) | Self::Cache => users.build(app),
             Self::Repository => users.git(app),
         }
     }
 
-    /// The folders beneath the root folder, each with whether the wiping user owns the
-    /// folder itself.
-    pub fn folders(&self, app: u32) -> Vec<(String, bool)> {
-        match self {
-            Self::Layer(name) => vec![(format!("layers/{app}/{name}"), false)],
-            Self::Release(name) => vec![(format!("releases/{app}/{name}"), true)],
-            Self::Build(name) => vec![(format!("builds/{app}/{name}"), true)],
-            Self::Cache => vec![(format!("cache/{app}"), true)],
-            Self::Repository => vec![(format!("repositories/{app}"), true)],
-            Self::Data => vec![(format!("data/{app}"), true)],
-            Self::AllOfRun => {
-                vec![(format!("layers/{app}"), false), (format!("releases/{app}"), false), (format!("data/{app}"), true)]
-            }
-            Self::AllOfBuild => vec![(format!("builds/{app}"), false), (format!("cache/{app}"), true)],
-        }
+    /// The folder beneath the root folder; `None` for what is never wiped.
+    pub fn folder(&self, app: u32) -> Option<(String, FolderOwner)> {
+        Some(match self {
+            Self::Layer(name) => (format!("layers/{app}/{name}"), FolderOwner::Platform),
+            Self::Release(name) => (format!("releases/{app}/{name}"), FolderOwner::User),
+            Self::Build(name) => (format!("builds/{app}/{name}"), FolderOwner::User),
+            Self::Cache => (format!("cache/{app}"), FolderOwner::User),
+            Self::Repository => (format!("repositories/{app}"), FolderOwner::User),
+            Self::Data => (format!("data/{app}"), FolderOwner::User),
+            Self::App => return None,
+        })
     }
 }
 

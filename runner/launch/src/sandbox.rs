@@ -11,7 +11,7 @@ use crate::limits::{
     BUILD_TEMPORARY_BYTES, POSTGRES_SHARED_MEMORY_BYTES, ROOT_BYTES, SHARED_MEMORY_BYTES, SHARED_MEMORY_INODES,
     TEMPORARY_BYTES, TEMPORARY_INODES,
 };
-use crate::names::{WipeSubject, is_name, is_sha256};
+use crate::names::{FolderOwner, WipeSubject, is_name, is_sha256};
 use crate::{LaunchError, Profile};
 
 /// Where the new root is put together: an empty folder of the root folder.
@@ -53,7 +53,7 @@ impl Subject {
         match (profile, text) {
             (Profile::App | Profile::Unpack, Some(text)) if is_sha256(text) => Ok(Self::Slug(text.to_owned())),
             (Profile::Build, Some(text)) if is_name(text) => Ok(Self::Build(text.to_owned())),
-            (Profile::Wipe, Some(text)) => Ok(Self::Wipe(WipeSubject::parse(text)?)),
+            (Profile::Wipe, Some(text)) if text != "app" => Ok(Self::Wipe(WipeSubject::parse(text)?)),
             (Profile::Exec, _) => Err(LaunchError::refused("no command can join a live run yet")),
             (Profile::Git | Profile::Export | Profile::Postgres | Profile::Router, None) => Ok(Self::None),
             (profile, text) => Err(LaunchError::refused(format!("{text:?} is no subject of {profile:?}"))),
@@ -136,7 +136,17 @@ fn mounts(list: &mut Vec<Operation>, host: &HostCapabilities, request: &Request,
         (Profile::Unpack, Subject::Slug(slug)) => {
             list.push(owned(format!("releases/{app}/{slug}"), "target", true));
         }
-        (Profile::Wipe, Subject::Wipe(subject)) => wipe_mounts(list, host, subject, app, user),
+        (Profile::Wipe, Subject::Wipe(subject)) => {
+            list.extend(subject.folder(app).map(|(path, owner)| Operation::Bind {
+                source: Source::Beneath {
+                    path,
+                    owner: if owner == FolderOwner::User { user } else { platform_owner(host, user) },
+                },
+                target: "target".to_owned(),
+                writable: true,
+                devices: false,
+            }));
+        }
         (Profile::Postgres, _) => {
             list.push(owned("postgres".to_owned(), "data", true));
             list.push(owned("postgres/socket".to_owned(), "run/postgresql", true));
@@ -151,20 +161,6 @@ fn mounts(list: &mut Vec<Operation>, host: &HostCapabilities, request: &Request,
             writable: false,
             devices: false,
         });
-    }
-}
-
-/// One folder lies at `/target` itself, several below it.
-fn wipe_mounts(list: &mut Vec<Operation>, host: &HostCapabilities, subject: &WipeSubject, app: u32, user: u32) {
-    let folders = subject.folders(app);
-    let several = folders.len() > 1;
-    for (path, is_owner) in folders {
-        let target = match path.split_once('/') {
-            Some((name, _)) if several => format!("target/{name}"),
-            _ => "target".to_owned(),
-        };
-        let owner = if is_owner { user } else { platform_owner(host, user) };
-        list.push(Operation::Bind { source: Source::Beneath { path, owner }, target, writable: true, devices: false });
     }
 }
 

@@ -73,7 +73,7 @@ impl Launch {
     ) -> Result<Option<Done>, LaunchError> {
         match frame {
             Frame::Run(run) => {
-                let (request, given) = self.check(&run, descriptors)?;
+                let (request, given) = check(&run, descriptors)?;
                 self.make_folders(&request)?;
                 self.host.refresh();
                 let list = operations(&self.host, &request);
@@ -94,26 +94,6 @@ impl Launch {
         Ok(Some(Done(None)))
     }
 
-    fn check(&self, run: &RunFrame, descriptors: Vec<OwnedFd>) -> Result<(Request, RunDescriptors), LaunchError> {
-        let app = check_app(run.app)?;
-        let is_platform = matches!(run.profile, Profile::Postgres | Profile::Router);
-        if is_platform != (app == 0) {
-            return Err(LaunchError::refused(format!("app {app} has no {:?}", run.profile)));
-        }
-        if !is_name(&run.folder) {
-            return Err(LaunchError::refused(format!("{:?} is no name of a run", run.folder)));
-        }
-        let request = Request {
-            profile: run.profile,
-            app,
-            folder: run.folder.clone(),
-            subject: Subject::parse(run.profile, run.subject.as_deref())?,
-            hostname: to_hostname(&run.hostname),
-            last_pid: random() % FIRST_PID_MAX,
-        };
-        Ok((request, RunDescriptors::sort(run.output, descriptors)?))
-    }
-
     /// The folders that belong to one run alone.
     fn make_folders(&self, request: &Request) -> Result<(), LaunchError> {
         match (&request.subject, request.profile) {
@@ -123,6 +103,26 @@ impl Launch {
             _ => Ok(()),
         }
     }
+}
+
+fn check(run: &RunFrame, descriptors: Vec<OwnedFd>) -> Result<(Request, RunDescriptors), LaunchError> {
+    let app = check_app(run.app)?;
+    let is_platform = matches!(run.profile, Profile::Postgres | Profile::Router);
+    if is_platform != (app == 0) {
+        return Err(LaunchError::refused(format!("app {app} has no {:?}", run.profile)));
+    }
+    if !is_name(&run.folder) {
+        return Err(LaunchError::refused(format!("{:?} is no name of a run", run.folder)));
+    }
+    let request = Request {
+        profile: run.profile,
+        app,
+        folder: run.folder.clone(),
+        subject: Subject::parse(run.profile, run.subject.as_deref())?,
+        hostname: to_hostname(&run.hostname),
+        last_pid: random() % FIRST_PID_MAX,
+    };
+    Ok((request, RunDescriptors::sort(run.output, descriptors)?))
 }
 
 /// Done, with what was asked for.

@@ -81,22 +81,28 @@ pub(crate) fn run(
 /// From here on everything that goes wrong is told to whoever reads stderr, with the exit
 /// code of a shell.
 fn start(command: &Command, spec: &Spec, outputs: Outputs, descriptors: &[OwnedFd]) -> Outcome {
-    let error = match prepare_descriptors(outputs, descriptors) {
-        Err(error) => ("descriptors".to_owned(), error, NOT_EXECUTABLE_EXIT),
-        Ok(()) => match nix::unistd::chdir(spec.working_directory.as_slice()) {
-            Err(error) => (lossy(&spec.working_directory), error.into(), NOT_EXECUTABLE_EXIT),
-            Ok(()) => {
-                let Err(error) = command.execute();
-                let exit = if error == Errno::ENOENT { NOT_FOUND_EXIT } else { NOT_EXECUTABLE_EXIT };
-                (command.name.clone(), error.into(), exit)
-            }
-        },
+    let (what, why, exit) = match attempt(command, spec, outputs, descriptors) {
+        Ok(never) => match never {},
+        Err(told) => told,
     };
-    let (what, why, exit) = error;
     let word = if exit == NOT_FOUND_EXIT { "command not found".to_owned() } else { why.to_string() };
     let _ = writeln!(io::stderr(), "paas: {what}: {word}");
     // SAFETY: ends this process at once, without the parent's exit handlers.
     unsafe { libc::_exit(exit) }
+}
+
+/// What could not be done, why, and with which exit code that is told.
+type Told = (String, io::Error, i32);
+
+fn attempt(command: &Command, spec: &Spec, outputs: Outputs, descriptors: &[OwnedFd]) -> Result<Infallible, Told> {
+    prepare_descriptors(outputs, descriptors)
+        .map_err(|error| ("descriptors".to_owned(), error, NOT_EXECUTABLE_EXIT))?;
+    nix::unistd::chdir(spec.working_directory.as_slice())
+        .map_err(|error| (lossy(&spec.working_directory), error.into(), NOT_EXECUTABLE_EXIT))?;
+    command.execute().map_err(|error| {
+        let exit = if error == Errno::ENOENT { NOT_FOUND_EXIT } else { NOT_EXECUTABLE_EXIT };
+        (command.name.clone(), error.into(), exit)
+    })
 }
 
 fn prepare_descriptors(outputs: Outputs, descriptors: &[OwnedFd]) -> io::Result<()> {

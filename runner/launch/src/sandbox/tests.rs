@@ -41,7 +41,7 @@ fn lines(is_root: bool, profile: Profile) -> String {
     let list = operations(&host(is_root), &request(profile));
     let decoded = shim::operation::decode(&shim::operation::encode(&list)).expect("the shim reads the list");
     assert_eq!(decoded, list);
-    list.iter().map(|operation| format!("{operation}\n")).collect()
+    list.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn an_app_rootless() {
 /// The rest differs from an app by its mounts and users alone.
 #[test]
 fn what_each_profile_adds() {
-    let mut text = String::new();
+    let mut text = Vec::new();
     for is_root in [true, false] {
         let of_app = lines(is_root, Profile::App);
         for profile in [
@@ -69,14 +69,13 @@ fn what_each_profile_adds() {
             Profile::Postgres,
             Profile::Router,
         ] {
-            text += &format!("=== {profile:?}, {}\n", if is_root { "root" } else { "rootless" });
-            for line in lines(is_root, profile).lines().filter(|line| !of_app.lines().any(|found| found == *line)) {
-                text += line;
-                text.push('\n');
-            }
+            text.push(format!("=== {profile:?}, {}", if is_root { "root" } else { "rootless" }));
+            let of_profile = lines(is_root, profile);
+            let new = of_profile.lines().filter(|line| !of_app.lines().any(|found| found == *line));
+            text.extend(new.map(ToOwned::to_owned));
         }
     }
-    insta::assert_snapshot!(text);
+    insta::assert_snapshot!(text.join("\n"));
 }
 
 #[test]
@@ -105,6 +104,7 @@ fn subjects_that_do_not_belong_are_refused() {
         (Profile::Git, Some("x")),
         (Profile::Router, Some("x")),
         (Profile::Wipe, Some("store")),
+        (Profile::Wipe, Some("app")),
         (Profile::Exec, None),
     ] {
         assert!(Subject::parse(profile, text).is_err(), "{profile:?} took {text:?}");
