@@ -1,12 +1,9 @@
-//! Builds and their output. A build without an outcome is running.
+//! Builds. One without an outcome is running.
 
 use model::{AppNumber, ReleaseVersion, SlugId};
 use rusqlite::{Connection, Row, named_params, params};
 
-use super::{EventCode, NewEvent, Store, StoreError, apps, events, limits, sql};
-
-/// Stands at the end of an output that was cut.
-const CUT_LINE: &str = " !     the rest of the output is not kept (20,000 lines, 4 MiB)";
+use super::{EventCode, NewEvent, Store, StoreError, apps, build_output, events, limits, sql};
 
 /// What became of a build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,8 +23,14 @@ pub enum BuildState {
 }
 
 impl BuildState {
-    const ALL: [Self; 6] =
-        [Self::Running, Self::Succeeded, Self::Failed, Self::Refused, Self::Cancelled, Self::Interrupted];
+    const ALL: [Self; 6] = [
+        Self::Running,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Refused,
+        Self::Cancelled,
+        Self::Interrupted,
+    ];
 
     /// The word that people see and that is stored.
     pub fn as_str(self) -> &'static str {
@@ -89,32 +92,18 @@ pub struct BuildEnd {
     pub version: Option<ReleaseVersion>,
 }
 
-/// The output of a build, as the author saw it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct BuildOutput {
-    /// Its lines without their ends.
-    pub lines: Vec<String>,
-    /// More came than is kept.
-    pub is_cut: bool,
-    /// It was removed to make room for younger ones.
-    pub is_removed: bool,
-}
-
 impl Store {
     /// Opens a build and returns its number.
-    pub async fn begin_build(&self, app: AppNumber, commit: String, event: NewEvent) -> Result<u32, StoreError> {
-        self.write("begin a build", move |db, _| begin(db, app, &commit, &event)).await
-    }
-
-    /// Adds lines to the output of a build, a batch at a time: each call waits for the
-    /// disk. What is over the limits is dropped, and a last line says so.
-    pub async fn append_build_lines(
+    pub async fn begin_build(
         &self,
         app: AppNumber,
-        build: u32,
-        lines: Vec<String>,
-    ) -> Result<(), StoreError> {
-        self.write("keep the output of a build", move |db, _| append(db, app, build, lines)).await
+        commit: String,
+        event: NewEvent,
+    ) -> Result<u32, StoreError> {
+        self.write("begin a build", move |db, _| {
+            begin(db, app, &commit, &event)
+        })
+        .await
     }
 
     /// Closes a build.
@@ -137,7 +126,11 @@ impl Store {
     }
 
     /// The newest `count` builds of an app, newest first.
-    pub async fn list_builds(&self, app: AppNumber, count: usize) -> Result<Vec<Build>, StoreError> {
+    pub async fn list_builds(
+        &self,
+        app: AppNumber,
+        count: usize,
+    ) -> Result<Vec<Build>, StoreError> {
         self.read("list builds", move |db, _| {
             let sql = format!("{SELECT} WHERE b.app = ?1 ORDER BY b.number DESC LIMIT ?2");
             sql::rows(db, &sql, params![app.0, sql::limit(count)], read)
@@ -146,23 +139,19 @@ impl Store {
     }
 
     /// One build; without a number the newest.
-    pub async fn find_build(&self, app: AppNumber, build: Option<u32>) -> Result<Option<Build>, StoreError> {
+    pub async fn find_build(
+        &self,
+        app: AppNumber,
+        build: Option<u32>,
+    ) -> Result<Option<Build>, StoreError> {
         self.read("find a build", move |db, _| match build {
             Some(number) => find(db, app, number),
-            None => sql::row(db, &format!("{SELECT} WHERE b.app = ?1 ORDER BY b.number DESC LIMIT 1"), [app.0], read),
-        })
-        .await
-    }
-
-    /// The output of a build, as far as it is kept.
-    pub async fn build_output(&self, app: AppNumber, build: u32) -> Result<BuildOutput, StoreError> {
-        self.read("read the output of a build", move |db, _| {
-            let sql = "SELECT cut, removed FROM build_logs WHERE app = ?1 AND build = ?2";
-            let (is_cut, is_removed) = sql::row(db, sql, [app.0, build], |row| Ok((row.get(0)?, row.get(1)?)))?
-                .ok_or(StoreError::NoSuchBuild(build))?;
-            let sql = "SELECT text FROM build_lines WHERE app = ?1 AND build = ?2 ORDER BY line";
-            let lines = sql::rows(db, sql, [app.0, build], |row| Ok(row.get(0)?))?;
-            Ok(BuildOutput { lines, is_cut, is_removed })
+            None => sql::row(
+                db,
+                &format!("{SELECT} WHERE b.app = ?1 ORDER BY b.number DESC LIMIT 1"),
+                [app.0],
+                read,
+            ),
         })
         .await
     }
@@ -174,7 +163,12 @@ const SELECT: &str = "
     FROM builds b LEFT JOIN build_outcomes o ON o.app = b.app AND o.build = b.number";
 
 fn find(db: &Connection, app: AppNumber, build: u32) -> Result<Option<Build>, StoreError> {
-    sql::row(db, &format!("{SELECT} WHERE b.app = ?1 AND b.number = ?2"), [app.0, build], read)
+    sql::row(
+        db,
+        &format!("{SELECT} WHERE b.app = ?1 AND b.number = ?2"),
+        [app.0, build],
+        read,
+    )
 }
 
 /// Closes every build that runs, as interrupted; answers how many there were.
@@ -182,17 +176,33 @@ pub(super) fn interrupt(db: &Connection, at_unix_ms: i64) -> Result<usize, Store
     let running = sql::rows(db, &format!("{SELECT} WHERE o.build IS NULL"), [], read)?;
     for build in &running {
         let what = "the server ended while this build ran".to_owned();
-        let failure = BuildFailure { code: "build.interrupted".to_owned(), what };
-        let end = BuildEnd { state: BuildState::Interrupted, failure: Some(failure), slug: None, version: None };
+        let failure = BuildFailure {
+            code: "build.interrupted".to_owned(),
+            what,
+        };
+        let end = BuildEnd {
+            state: BuildState::Interrupted,
+            failure: Some(failure),
+            slug: None,
+            version: None,
+        };
         finish(db, build.app, build.number, end, at_unix_ms)?;
-        let text = format!("build {} was interrupted: the server ended while it ran", build.number);
+        let text = format!(
+            "build {} was interrupted: the server ended while it ran",
+            build.number
+        );
         let event = NewEvent::new(at_unix_ms, "paas", EventCode::BuildInterrupted, text);
         events::record(db, Some(build.app), &event)?;
     }
     Ok(running.len())
 }
 
-fn begin(db: &Connection, app: AppNumber, commit: &str, event: &NewEvent) -> Result<u32, StoreError> {
+fn begin(
+    db: &Connection,
+    app: AppNumber,
+    commit: &str,
+    event: &NewEvent,
+) -> Result<u32, StoreError> {
     apps::living(db, app)?;
     let number = sql::value(
         db,
@@ -201,62 +211,27 @@ fn begin(db: &Connection, app: AppNumber, commit: &str, event: &NewEvent) -> Res
          RETURNING number",
         params![app.0, commit, event.actor, event.at_unix_ms],
     )?;
-    sql::execute(db, "INSERT INTO build_logs (app, build) VALUES (?1, ?2)", [app.0, number])?;
-    remove_oldest_output(db, app)?;
+    sql::execute(
+        db,
+        "INSERT INTO build_logs (app, build) VALUES (?1, ?2)",
+        [app.0, number],
+    )?;
+    build_output::remove_oldest(db, app)?;
     events::record(db, Some(app), event)?;
     Ok(number)
 }
 
-/// Keeps room for one build within the budget of an app.
-fn remove_oldest_output(db: &Connection, app: AppNumber) -> Result<(), StoreError> {
-    let over = sql::rows(
-        db,
-        "SELECT build FROM (
-             SELECT build, bytes, sum(bytes) OVER (ORDER BY build DESC) AS total FROM build_logs WHERE app = ?1)
-         WHERE total > ?2 AND bytes > 0",
-        params![app.0, limits::APP_BUILD_OUTPUT_BYTES_MAX - limits::BUILD_OUTPUT_BYTES_MAX],
-        |row| Ok(row.get::<_, u32>(0)?),
-    )?;
-    for build in over {
-        sql::execute(db, "DELETE FROM build_lines WHERE app = ?1 AND build = ?2", [app.0, build])?;
-        let sql = "UPDATE build_logs SET lines = 0, bytes = 0, removed = 1 WHERE app = ?1 AND build = ?2";
-        sql::execute(db, sql, [app.0, build])?;
-    }
-    Ok(())
-}
-
-fn append(db: &Connection, app: AppNumber, build: u32, lines: Vec<String>) -> Result<(), StoreError> {
-    let sql = "SELECT lines, bytes, cut, removed FROM build_logs WHERE app = ?1 AND build = ?2";
-    let (mut count, mut bytes, is_cut, is_removed): (i64, i64, bool, bool) =
-        sql::row(db, sql, [app.0, build], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
-            .ok_or(StoreError::NoSuchBuild(build))?;
-    if is_cut || is_removed {
-        return Ok(());
-    }
-    let mut cut = false;
-    for line in lines {
-        let mut line = sql::cut(line, limits::BUILD_LINE_BYTES_MAX);
-        let size = i64::try_from(line.len()).unwrap_or(i64::MAX);
-        // The last line and its bytes belong to the notice.
-        cut = count + 1 >= limits::BUILD_LINES_MAX || bytes + size + 100 > limits::BUILD_OUTPUT_BYTES_MAX;
-        if cut {
-            CUT_LINE.clone_into(&mut line);
-        }
-        count += 1;
-        bytes += i64::try_from(line.len()).unwrap_or(i64::MAX);
-        let sql = "INSERT INTO build_lines (app, build, line, text) VALUES (?1, ?2, ?3, ?4)";
-        sql::execute(db, sql, params![app.0, build, count, line])?;
-        if cut {
-            break;
-        }
-    }
-    let sql = "UPDATE build_logs SET lines = ?3, bytes = ?4, cut = ?5 WHERE app = ?1 AND build = ?2";
-    sql::execute(db, sql, params![app.0, build, count, bytes, cut])?;
-    Ok(())
-}
-
-fn finish(db: &Connection, app: AppNumber, build: u32, end: BuildEnd, at_unix_ms: i64) -> Result<(), StoreError> {
-    let (code, what) = end.failure.map(|failure| (failure.code, failure.what)).unzip();
+fn finish(
+    db: &Connection,
+    app: AppNumber,
+    build: u32,
+    end: BuildEnd,
+    at_unix_ms: i64,
+) -> Result<(), StoreError> {
+    let (code, what) = end
+        .failure
+        .map(|failure| (failure.code, failure.what))
+        .unzip();
     sql::execute(
         db,
         "INSERT INTO build_outcomes (app, build, state, failure_code, failure_what, slug, version, ended_unix_ms)
@@ -281,7 +256,10 @@ fn read(row: &Row<'_>) -> Result<Build, StoreError> {
         Some(word) => BuildState::ALL
             .into_iter()
             .find(|state| state.as_str() == word)
-            .ok_or(StoreError::Unreadable { column: "build_outcomes.state", value: word })?,
+            .ok_or(StoreError::Unreadable {
+                column: "build_outcomes.state",
+                value: word,
+            })?,
     };
     let code: Option<String> = row.get("failure_code")?;
     let what: Option<String> = row.get("failure_what")?;
@@ -292,7 +270,9 @@ fn read(row: &Row<'_>) -> Result<Build, StoreError> {
         actor: row.get("actor")?,
         started_unix_ms: row.get("started_unix_ms")?,
         state,
-        failure: code.zip(what).map(|(code, what)| BuildFailure { code, what }),
+        failure: code
+            .zip(what)
+            .map(|(code, what)| BuildFailure { code, what }),
         ended_unix_ms: row.get("ended_unix_ms")?,
         slug: row.get::<_, Option<[u8; 32]>>("slug")?.map(SlugId),
         version: row.get::<_, Option<u32>>("version")?.map(ReleaseVersion),

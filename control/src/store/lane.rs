@@ -1,6 +1,7 @@
 //! A thread that owns a connection and does one request after the other, so that no
 //! `fsync` blocks the async runtime.
 
+use std::panic::{self, AssertUnwindSafe};
 use std::{io, thread};
 
 use rusqlite::Connection;
@@ -20,12 +21,21 @@ impl Lane {
     /// Starts the thread.
     pub(super) fn start(name: &str, mut connection: Connection) -> io::Result<Self> {
         let (requests, mut waiting) = mpsc::channel::<Request>(limits::WAITING_REQUESTS_MAX);
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
-            while let Some(request) = waiting.blocking_recv() {
-                request(&mut connection);
-            }
-        })?;
-        Ok(Self { requests: Some(requests), thread: Some(thread) })
+        let thread = thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                while let Some(request) = waiting.blocking_recv() {
+                    // A panic rolls its transaction back and ends that request alone: its
+                    // caller notices that nobody will answer.
+                    drop(panic::catch_unwind(AssertUnwindSafe(|| {
+                        request(&mut connection);
+                    })));
+                }
+            })?;
+        Ok(Self {
+            requests: Some(requests),
+            thread: Some(thread),
+        })
     }
 
     /// Has the thread do `work`. A caller that gives up waiting does not stop it.
@@ -40,8 +50,11 @@ impl Lane {
             drop(answer.send(work(connection)));
         });
         let requests = self.requests.as_ref().ok_or(StoreError::Closed)?;
-        requests.send(request).await.map_err(|_| StoreError::Closed)?;
-        answered.await.map_err(|_| StoreError::Closed)?
+        requests
+            .send(request)
+            .await
+            .map_err(|_| StoreError::Closed)?;
+        answered.await.map_err(|_| StoreError::Panicked)?
     }
 }
 
@@ -50,7 +63,7 @@ impl Drop for Lane {
     fn drop(&mut self) {
         self.requests = None;
         if let Some(thread) = self.thread.take() {
-            // A panic in there was told to its caller as `Closed`.
+            // It cannot have panicked: requests are caught.
             drop(thread.join());
         }
     }

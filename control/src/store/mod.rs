@@ -16,6 +16,7 @@
 mod access;
 mod addons;
 mod apps;
+mod build_output;
 mod builds;
 mod cipher;
 mod config;
@@ -45,7 +46,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use access::{AccessRow, KeyRow, NewAccess, PersonAccess, PublicKey};
 pub use apps::{App, AppSetting, DatabaseKind, NewApp};
-pub use builds::{Build, BuildEnd, BuildFailure, BuildOutput, BuildState};
+pub use build_output::BuildOutput;
+pub use builds::{Build, BuildEnd, BuildFailure, BuildState};
 pub use error::StoreError;
 pub use events::{EventCode, EventRecord, NewEvent};
 pub use pushes::{NewPush, Push, PushNumber};
@@ -80,7 +82,9 @@ struct Shared {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("path", &self.shared.path).finish_non_exhaustive()
+        f.debug_struct("Store")
+            .field("path", &self.shared.path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -98,20 +102,42 @@ impl Store {
         })()
         .map_err(|error: StoreError| error.in_context("look for secrets", path))?;
         let start = |name, connection| {
-            Lane::start(name, connection).map_err(|error| StoreError::file("start a thread for", path, error))
+            Lane::start(name, connection)
+                .map_err(|error| StoreError::file("start a thread for", path, error))
         };
-        let (reader, writer) = (start("store-reader", opened.reader)?, start("store-writer", opened.writer)?);
-        Ok(Self::new(Some(reader), writer, cipher, path.to_owned(), Some(opened.lock)))
+        let (reader, writer) = (
+            start("store-reader", opened.reader)?,
+            start("store-writer", opened.writer)?,
+        );
+        Ok(Self::new(
+            Some(reader),
+            writer,
+            cipher,
+            path.to_owned(),
+            Some(opened.lock),
+        ))
     }
 
     /// A store in memory with a key of its own, for tests.
     pub fn in_memory() -> Result<Self, StoreError> {
         let writer = Lane::start("store", open::in_memory()?)
             .map_err(|error| StoreError::file("start a thread for", Path::new(""), error))?;
-        Ok(Self::new(None, writer, Cipher::ephemeral()?, PathBuf::new(), None))
+        Ok(Self::new(
+            None,
+            writer,
+            Cipher::ephemeral()?,
+            PathBuf::new(),
+            None,
+        ))
     }
 
-    fn new(reader: Option<Lane>, writer: Lane, cipher: Cipher, path: PathBuf, lock: Option<File>) -> Self {
+    fn new(
+        reader: Option<Lane>,
+        writer: Lane,
+        cipher: Cipher,
+        path: PathBuf,
+        lock: Option<File>,
+    ) -> Self {
         let shared = Shared {
             reader,
             writer,
@@ -121,7 +147,9 @@ impl Store {
             #[cfg(test)]
             gives_up: Arc::default(),
         };
-        Self { shared: Arc::new(shared) }
+        Self {
+            shared: Arc::new(shared),
+        }
     }
 
     /// Does `work` in one transaction of the writer: all of it is kept, or nothing.
@@ -134,7 +162,8 @@ impl Store {
         #[cfg(test)]
         let gives_up = Arc::clone(&self.shared.gives_up);
         let answer = self.shared.writer.run(move |connection| {
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let value = work(&transaction, &cipher)?;
             #[cfg(test)]
             if gives_up.load(std::sync::atomic::Ordering::SeqCst) {
@@ -143,7 +172,9 @@ impl Store {
             transaction.commit()?;
             Ok(value)
         });
-        answer.await.map_err(|error| error.in_context(doing, &self.shared.path))
+        answer
+            .await
+            .map_err(|error| error.in_context(doing, &self.shared.path))
     }
 
     /// Does `work` on one snapshot of the database.
@@ -158,7 +189,9 @@ impl Store {
             let snapshot = connection.transaction_with_behavior(TransactionBehavior::Deferred)?;
             work(&snapshot, &cipher)
         });
-        answer.await.map_err(|error| error.in_context(doing, &self.shared.path))
+        answer
+            .await
+            .map_err(|error| error.in_context(doing, &self.shared.path))
     }
 }
 
@@ -178,7 +211,9 @@ fn check_key(db: &Connection, cipher: &Cipher, key_file: &Path) -> Result<(), St
     for table in TABLES_OF_SECRETS {
         let sql = format!("SELECT EXISTS (SELECT 1 FROM {table} WHERE key_id <> ?1)");
         if sql::value(db, &sql, [cipher.id()])? {
-            return Err(StoreError::KeyMismatch { path: key_file.to_owned() });
+            return Err(StoreError::KeyMismatch {
+                path: key_file.to_owned(),
+            });
         }
     }
     Ok(())
