@@ -1,0 +1,107 @@
+//! What requirements.txt names, as far as a plan needs to know.
+
+use std::collections::BTreeSet;
+use std::io;
+
+use builder::SourceTree;
+
+use crate::limits;
+
+/// requirements.txt and every file that it includes.
+#[derive(Debug, Default)]
+pub(super) struct Requirements {
+    /// Normalised names of packages.
+    names: BTreeSet<String>,
+    /// Path and content of each file.
+    pub(super) files: Vec<(String, Vec<u8>)>,
+    /// Something is installed from the repository itself, so any file may matter.
+    pub(super) local: bool,
+}
+
+impl Requirements {
+    pub(super) fn read(tree: &dyn SourceTree) -> io::Result<Self> {
+        let mut found = Self::default();
+        let mut waiting = vec!["requirements.txt".to_owned()];
+        while let Some(path) = waiting.pop() {
+            if found.files.iter().any(|(known, _)| *known == path) {
+                continue;
+            }
+            let Some(bytes) = tree.read(&path, builder::limits::PLAN_FILE_BYTES_MAX)? else { continue };
+            let text = String::from_utf8_lossy(&bytes).replace("\\\n", " ");
+            let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+            for line in text.lines() {
+                waiting.extend(found.line(line, folder));
+            }
+            found.files.push((path, bytes));
+            if found.files.len() >= limits::REQUIREMENTS_FILES_MAX {
+                found.local = true;
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+
+    /// Takes one line; returns a file that it includes.
+    fn line(&mut self, line: &str, folder: &str) -> Option<String> {
+        let line = line.split(" #").next().unwrap_or_default().trim();
+        if line.is_empty() || line.starts_with('#') {
+            return None;
+        }
+        if let Some(included) = included(line) {
+            let path = if folder.is_empty() { included.to_owned() } else { format!("{folder}/{included}") };
+            let path = path.trim_start_matches("./").to_owned();
+            let stays = !path.starts_with('/') && !path.contains("://") && path.split('/').all(|part| part != "..");
+            self.local |= !stays;
+            return stays.then_some(path);
+        }
+        let editable = line.starts_with("-e") || line.starts_with("--editable");
+        let is_path = line.starts_with(['.', '/']) || line.contains("file:");
+        self.local |= is_path || (editable && !line.contains("://"));
+        if !line.starts_with('-') {
+            let name: String = line.chars().take_while(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).collect();
+            self.names.insert(name.to_ascii_lowercase().replace(['_', '.'], "-"));
+        }
+        None
+    }
+}
+
+/// The file of `-r FILE`, `-rFILE`, `--requirement=FILE` and the same for constraints.
+fn included(line: &str) -> Option<&str> {
+    let rest = ["--requirement", "--constraint", "-r", "-c"].iter().find_map(|option| line.strip_prefix(option))?;
+    let file = rest.trim_start_matches(['=', ' ', '\t']).trim();
+    Some(file).filter(|file| !file.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use builder::MemoryTree;
+
+    #[test]
+    fn names_and_included_files_are_found() {
+        let tree = MemoryTree::from([
+            ("requirements.txt", "# web\nFlask==3.0 # comment\n-r more/base.txt\nPsycopg2_binary>=2 ; python_version > '3'\n--index-url https://x\n"),
+            ("more/base.txt", "-c ../limits.txt\n-r other.txt\ngunicorn[gevent]\n"),
+            ("more/other.txt", "-r base.txt\n"),
+        ]);
+        let found = Requirements::read(&tree).expect("reads");
+        assert!(["flask", "psycopg2-binary", "gunicorn"].iter().all(|name| found.has(name)), "{:?}", found.names);
+        assert_eq!(found.files.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["requirements.txt", "more/base.txt", "more/other.txt"]);
+        assert!(found.local, "a file outside the tree cannot be part of a key");
+    }
+
+    #[test]
+    fn what_comes_from_the_repository_itself_is_noticed() {
+        for (line, local) in [
+            (".", true), ("-e .", true), ("./lib", true), ("x @ file:///app/x", true), ("-e git+https://h/x#egg=x", false),
+            ("git+https://h/x", false), ("flask", false), ("--find-links wheels", false),
+        ] {
+            let tree = MemoryTree::from([("requirements.txt", line)]);
+            assert_eq!(Requirements::read(&tree).expect("reads").local, line != "--find-links wheels" && local, "{line}");
+        }
+    }
+}
