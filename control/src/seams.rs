@@ -63,6 +63,11 @@ impl Lines {
         let _ = self.0.try_send(line);
     }
 
+    /// A line that must not be lost: the receiver is part of paas and keeps up.
+    pub async fn whole(&self, line: String) {
+        let _ = self.0.send(line).await;
+    }
+
     /// A failure as what, why, how to fix.
     pub fn failure(&self, failure: &Failure) {
         failure_lines(failure).into_iter().for_each(|line| self.raw(line));

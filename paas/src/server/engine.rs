@@ -1,0 +1,156 @@
+//! The local runner behind control's seam.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use api::{Failure, Kind};
+use control::seams::{BoxFuture, Engine, Lines, OneOffOutput, Session};
+use logs::reader::{Batch, Follower, Marks, Query, tail};
+use model::engine::{AppObserved, AppTarget, OneOff};
+use model::{AppName, AppNumber, ExitStatus, RunId};
+use runner::{OneOffRun, RunOnceError, Runner};
+use tokio::io::unix::AsyncFd;
+use tokio::sync::watch;
+
+use super::internal_run::not_started;
+
+/// `stop --all` kills what has not stopped after this.
+const STOP_ALL_GRACE: Duration = Duration::from_secs(30);
+/// A session that is ended gets this long after SIGTERM.
+const SESSION_GRACE: Duration = Duration::from_secs(5);
+
+/// The runner of this machine.
+pub struct LocalEngine {
+    runner: Runner,
+    logs: PathBuf,
+}
+
+impl LocalEngine {
+    /// Wraps a runner; `root` is where its logs are.
+    pub fn new(runner: Runner, root: &Path) -> Self {
+        Self { runner, logs: root.join("logs") }
+    }
+
+    async fn run_in_log(&self, one_off: OneOff, lines: Lines) -> Result<OneOffRun, Failure> {
+        let folder = self.logs.join(one_off.number.to_string()).join(one_off.instance.name());
+        // What was said before this run is not told again.
+        let marks = tail(&[&folder], &Query::default()).map_or_else(|_| Marks::default(), |found| found.marks.into_iter().next().unwrap_or_default());
+        let run = self.runner.run_once(one_off, runner::OneOffOutput::Log).await.map_err(|error| refused(&error))?;
+        let ended = run.clone();
+        tokio::spawn(async move {
+            if let Err(error) = tell_lines(&folder, marks, &lines, &ended).await {
+                tracing::warn!(%error, "the output of a release phase cannot be followed");
+            }
+        });
+        Ok(run)
+    }
+}
+
+async fn tell_lines(folder: &Path, marks: Marks, lines: &Lines, run: &OneOffRun) -> io::Result<()> {
+    let mut follower = Follower::new()?;
+    follower.follow(folder, marks)?;
+    let mut follower = AsyncFd::new(follower)?;
+    let ended = run.end();
+    tokio::pin!(ended);
+    loop {
+        let batch = follower.get_mut().take()?;
+        tell(&batch, lines);
+        if batch.more {
+            continue;
+        }
+        tokio::select! {
+            ready = follower.readable() => ready?.clear_ready(),
+            _ = &mut ended => {
+                tell(&follower.get_mut().take()?, lines);
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn tell(batch: &Batch, lines: &Lines) {
+    for line in &batch.lines {
+        lines.detail(model::text::clean(&String::from_utf8_lossy(&line.record.text), builder::limits::EVENT_TEXT_CHARS_MAX));
+    }
+}
+
+fn refused(error: &RunOnceError) -> Failure {
+    match error {
+        RunOnceError::LaunchGone => Failure::new(Kind::Unavailable, "launch.gone", "the command could not be started").fix("try again in a moment"),
+        RunOnceError::Failed(why) => Failure::new(Kind::Failed, "run.not_started", "the command could not be started").why(why.clone()),
+    }
+}
+
+struct OneOffSession(OneOffRun);
+
+impl Session for OneOffSession {
+    fn wait(&self) -> BoxFuture<'_, ExitStatus> {
+        Box::pin(async move { self.0.end().await.map_or(ExitStatus::Unknown, |end| end.status) })
+    }
+
+    fn signal(&self, signal: i32) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            // One that is gone needs no signal.
+            let _ = self.0.signal(signal).await;
+        })
+    }
+
+    fn kill(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            if self.0.stop(SESSION_GRACE).await.is_err() {
+                let _ = self.0.kill().await;
+            }
+        })
+    }
+}
+
+impl Engine for LocalEngine {
+    fn set_target(&self, target: AppTarget) {
+        self.runner.set_target(target);
+    }
+
+    fn observed(&self, app: &AppName) -> watch::Receiver<AppObserved> {
+        self.runner.observed(app)
+    }
+
+    fn released(&self, run: &RunId) {
+        self.runner.released(run);
+    }
+
+    fn run_once(&self, one_off: OneOff, output: OneOffOutput) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>> {
+        Box::pin(async move {
+            let run = match output {
+                OneOffOutput::Lines(lines) => self.run_in_log(one_off, lines).await?,
+                OneOffOutput::Session(stdio) => {
+                    let output = runner::OneOffOutput::Inherit {
+                        stdin: stdio.stdin,
+                        stdout: stdio.stdout,
+                        stderr: stdio.stderr,
+                        terminal: stdio.terminal,
+                    };
+                    self.runner.run_once(one_off, output).await.map_err(|error| refused(&error))?
+                }
+            };
+            Ok(Box::new(OneOffSession(run)) as Box<dyn Session>)
+        })
+    }
+
+    fn prepare(&self, number: AppNumber) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async move { self.runner.prepare_app(number).await.map_err(|error| not_started("making the app's folders", &error)) })
+    }
+
+    fn remove(&self, number: AppNumber) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async move { self.runner.remove_app(number).await.map_err(|error| not_started("removing the app's folders", &error)) })
+    }
+
+    fn stop_all(&self) -> BoxFuture<'_, u32> {
+        Box::pin(self.runner.stop_all(STOP_ALL_GRACE))
+    }
+}
+
+/// The environment that builds may see of the server's own.
+pub fn host_environment() -> BTreeMap<String, String> {
+    builder::environment::allowed_from_host(std::env::vars())
+}

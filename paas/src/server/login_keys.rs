@@ -1,0 +1,43 @@
+//! The keys that may log in, as sshd reads them: one forced command each, no forwarding,
+//! no terminal, no file of the user's own.
+
+use std::path::{Path, PathBuf};
+
+use api::Failure;
+use control::seams::{BoxFuture, LoginKeys};
+use runner::runs::Runs;
+
+use super::internal_run::not_started;
+
+/// Writes `ROOT/ssh/authorized_keys` through launch, since sshd wants its owner to be root.
+pub struct AuthorizedKeys {
+    runs: Runs,
+    root: PathBuf,
+    paas: PathBuf,
+}
+
+impl AuthorizedKeys {
+    /// For a root folder.
+    pub fn new(runs: Runs, root: &Path) -> Self {
+        let paas = runs.paas_binary().to_owned();
+        Self { runs, root: root.to_owned(), paas }
+    }
+
+    /// One line: nothing in it but what was parsed and written out afresh.
+    fn line(&self, fingerprint: &str, key_type: &str, blob: &str) -> String {
+        let command = format!("'{}' --root '{}' internal door --key {fingerprint}", quoted(&self.paas), quoted(&self.root));
+        format!("restrict,command=\"{}\" {key_type} {blob}\n", command.replace('\\', "\\\\").replace('"', "\\\""))
+    }
+}
+
+/// A path inside single quotes of a shell.
+fn quoted(path: &Path) -> String {
+    path.to_string_lossy().replace('\'', "'\\''")
+}
+
+impl LoginKeys for AuthorizedKeys {
+    fn write(&self, keys: Vec<(String, String, String)>) -> BoxFuture<'_, Result<(), Failure>> {
+        let text: String = keys.iter().map(|(fingerprint, key_type, blob)| self.line(fingerprint, key_type, blob)).collect();
+        Box::pin(async move { self.runs.write_authorized_keys(text.as_bytes()).await.map_err(|error| not_started("writing the login keys", &error)) })
+    }
+}
