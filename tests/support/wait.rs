@@ -21,7 +21,6 @@ pub(crate) fn found_within<T>(deadline: Duration, mut look: impl FnMut() -> Opti
         if started.elapsed() >= deadline {
             return None;
         }
-        // The only pause in all tests; tidy checks that no other appears.
         std::thread::sleep(LOOK_EVERY);
     }
 }
