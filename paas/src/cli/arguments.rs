@@ -50,10 +50,10 @@ pub enum Command {
     /// List the apps
     Apps,
     /// Make an app and, in a checkout, its git remote
-    #[command(name = "apps:create", visible_alias = "create")]
+    #[command(name = "apps:create", alias = "create")]
     AppsCreate(apps::Create),
     /// Everything short about an app
-    #[command(name = "apps:info", visible_alias = "info")]
+    #[command(name = "apps:info", alias = "info")]
     AppsInfo(apps::Named),
     /// Change settings: deploy-branch=release, root=services/api; an empty value resets
     #[command(name = "apps:set")]
@@ -64,7 +64,7 @@ pub enum Command {
     /// Remove an app with everything it has; asks for its name
     #[command(name = "apps:destroy")]
     AppsDestroy(apps::Destroy),
-    /// Show the config vars (values hidden on a internal_commands)
+    /// Show the config vars (values hidden on a terminal)
     Config(config::Show),
     /// Print the value of a config var
     #[command(name = "config:get")]
@@ -81,10 +81,10 @@ pub enum Command {
     /// Show the processes
     Ps,
     /// Show or change how many run: web=2 worker+1
-    #[command(name = "ps:scale", visible_alias = "scale")]
+    #[command(name = "ps:scale", alias = "scale")]
     PsScale(ps::Scale),
     /// Restart all processes, a process type or an instance
-    #[command(name = "ps:restart", visible_alias = "restart")]
+    #[command(name = "ps:restart", alias = "restart")]
     PsRestart(ps::Restart),
     /// Stop all processes of the app until ps:start
     #[command(name = "ps:stop")]
@@ -93,7 +93,7 @@ pub enum Command {
     #[command(name = "ps:start")]
     PsStart,
     /// Tell the story of an instance: its state and how its last run ended
-    #[command(name = "ps:why", visible_alias = "why")]
+    #[command(name = "ps:why")]
     PsWhy(ps::Why),
     /// Show log lines; -t goes on with new ones
     Logs(logs::Logs),
@@ -123,13 +123,13 @@ pub enum Command {
     /// Forget the build cache
     #[command(name = "builds:cache:purge", hide = true)]
     BuildsCachePurge,
-    /// Run a command beside the app, with a internal_commands if there is one
+    /// Run a command beside the app, with a terminal if there is one
     Run(run::Run),
     /// Show the app's database
     #[command(name = "pg:info", visible_alias = "pg")]
     PgInfo,
     /// Open psql on the app's database
-    #[command(name = "pg:psql", visible_alias = "psql")]
+    #[command(name = "pg:psql")]
     PgPsql(pg::Psql),
     /// Show who may do what
     Access,

@@ -12,8 +12,8 @@ use super::arguments::Globals;
 use super::checkout::{self, RemoteTarget};
 use super::client::{Answer, Client, Listener};
 use super::output::Output;
-use super::text::View;
-use super::{Result, server_socket};
+use super::text::{self, View};
+use super::{End, Result, server_socket};
 
 /// The surroundings of a command.
 #[derive(Debug)]
@@ -123,7 +123,19 @@ impl Context {
 
     /// Asks and leaves the listening to the caller.
     pub fn connect<O: Operation>(&self, operation: &O, descriptors: &[BorrowedFd<'_>]) -> Result<Client> {
-        Client::ask(&self.root()?, operation, descriptors)
+        Client::ask(&self.root()?, operation, descriptors).map_err(|end| self.explain_distance(end))
+    }
+
+    /// A checkout whose remote leads to another machine: its server is not here.
+    fn explain_distance(&self, end: End) -> End {
+        let host = self.remote().ok().flatten().and_then(|remote| remote.host.as_ref());
+        match (end, host) {
+            (End::Failure(failure), Some(host)) if failure.kind == Kind::Unavailable && self.globals.root.is_none() => {
+                let why = format!("the git remote {} leads to {}, and commands run on the machine of the server", self.remote_name(), text::plain(host));
+                failure.why(why).fix("log in there and run the command again").into()
+            }
+            (end, _) => end,
+        }
     }
 
     /// Asks and shows the reply: as text, or as it is with `--json`.
