@@ -116,3 +116,26 @@ pub const OPEN_FILES: u64 = 10_000;
 pub const WEB_WORKER_MIB: u64 = 512;
 /// Longest host name label (RFC 1035).
 pub const HOST_LABEL_CHARS_MAX: usize = 63;
+
+/// How long a frame waits for launch to be started again.
+pub const LAUNCH_SOCKET_WAIT: Duration = s(5);
+/// How long launch may take for what is not a run; runs before it are waited for too.
+pub const LAUNCH_ANSWER_MAX: Duration = s(60);
+/// How long a run may take to become ready, those before it in launch's queue included.
+pub const START_REPORTS_MAX: Duration = s(90);
+/// How long a shim may take to answer.
+pub const SHIM_ANSWER_MAX: Duration = s(5);
+/// Between two tries to connect to a shim whose queue is full.
+pub const CONNECT_RETRY: Duration = Duration::from_millis(20);
+/// How long the lock of a run that is gone may be held by somebody who looks at it.
+pub const GONE_LOCK_WAIT: Duration = s(10);
+/// Between two tries for it.
+pub const GONE_LOCK_RETRY: Duration = Duration::from_millis(5);
+/// How long a run folder may stand between its lock and its socket.
+pub const ADOPT_MAX: Duration = s(15);
+/// Between two looks at it.
+pub const ADOPT_RETRY: Duration = Duration::from_millis(10);
+/// How long emptying a folder may take.
+pub const WIPE_MAX: Duration = s(1_800);
+/// What is kept of the complaints of an emptying process, in bytes.
+pub const WIPE_COMPLAINT_BYTES_MAX: u64 = 4 * 1024;

@@ -5,11 +5,25 @@
 //! gone:  the lock can be won and the shim's pidfd is readable
 //! ```
 
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
-use std::time::Duration;
+mod adopt;
+mod folder;
+mod launcher;
+mod live;
+mod socket;
+mod start;
+mod watch;
+mod wipe;
 
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use launch::protocol::Frame;
 use model::{AppNumber, ExitStatus};
+
+use folder::RunFolder;
+pub use launcher::Launcher;
+pub use live::LiveRun;
 
 /// What to start.
 #[derive(Debug)]
@@ -79,25 +93,11 @@ pub enum StartError {
     },
 }
 
-/// The way to launch, which may die and be replaced at any time; cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub struct Launcher {}
-
-impl Launcher {
-    /// Takes the socket of a fresh launch (from the guardian).
-    pub fn replace(&self, _socket: OwnedFd) {}
-}
-
 /// Starts and adopts runs; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Runs {
-    _root: PathBuf,
-}
-
-/// A live run, freshly started or adopted.
-#[derive(Debug, Clone)]
-pub struct LiveRun {
-    _folder: PathBuf,
+    root: PathBuf,
+    launcher: Launcher,
 }
 
 /// What an old run folder turned out to be.
@@ -111,83 +111,73 @@ pub enum Adopted {
 
 impl Runs {
     /// Runs below `root`, started through `launcher`.
-    pub fn new(root: PathBuf, _launcher: Launcher) -> Self {
-        Self { _root: root }
+    pub fn new(root: PathBuf, launcher: Launcher) -> Self {
+        Self { root, launcher }
     }
 
-    /// Starts a run and returns once its shim keeps it and the child was let go.
-    pub async fn start(&self, _request: RunRequest) -> Result<LiveRun, StartError> {
-        Err(StartError::LaunchGone)
+    /// Starts a run and returns once its shim keeps it and the child was let go. Await it
+    /// to its end: a start that is dropped half-way is only found again by [`Runs::adopt`].
+    pub async fn start(&self, request: RunRequest) -> Result<LiveRun, StartError> {
+        start::start(self, request).await
     }
 
     /// Looks at a run folder left by an earlier server: adopts what lives, writes
     /// `abandoned` where a lock can be won without an exit record.
-    pub async fn adopt(&self, _app: AppNumber, _folder: &str) -> std::io::Result<Adopted> {
-        Err(std::io::ErrorKind::Unsupported.into())
+    pub async fn adopt(&self, app: AppNumber, folder: &str) -> io::Result<Adopted> {
+        adopt::adopt(self.folder(app, folder)?, &self.launcher).await
     }
 
     /// The run folders of an app.
-    pub fn folders(&self, _app: AppNumber) -> std::io::Result<Vec<String>> {
-        Ok(Vec::new())
+    pub fn folders(&self, app: AppNumber) -> io::Result<Vec<String>> {
+        let entries = match std::fs::read_dir(self.root.join("runs").join(app.to_string())) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut folders = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                folders.extend(entry.file_name().into_string().ok().filter(|name| launch::names::is_name(name)));
+            }
+        }
+        folders.sort_unstable();
+        Ok(folders)
     }
 
-    /// Removes the folder of a run that is gone.
-    pub fn forget(&self, _app: AppNumber, _folder: &str) -> std::io::Result<()> {
-        Ok(())
+    /// Removes the folder of a run that is gone; refused while somebody holds its lock.
+    pub fn forget(&self, app: AppNumber, folder: &str) -> io::Result<()> {
+        let folder = self.folder(app, folder)?;
+        let Some(_lock) = folder.try_lock()? else { return Err(io::ErrorKind::ResourceBusy.into()) };
+        std::fs::remove_dir_all(folder.path())
     }
 
     /// Has launch make every per-app folder with its owner. Idempotent.
-    pub async fn prepare_app(&self, _app: AppNumber) -> Result<(), StartError> {
-        Ok(())
+    pub async fn prepare_app(&self, app: AppNumber) -> Result<(), StartError> {
+        self.launcher.ask(&Frame::PrepareApp(app.0), &[]).await.map(drop)
     }
 
     /// Empties and removes a folder as its owner: `layers/RUN`, `releases/SHA256`,
-    /// `builds/BUILD`, `cache`, `repository`, `data`, `app` (all of them).
-    pub async fn wipe(&self, _app: AppNumber, _subject: &str) -> Result<(), StartError> {
-        Ok(())
+    /// `builds/BUILD`, `cache`, `repository`, `data`, `app` (all of them, with run folders
+    /// and logs: nothing of the app may run). What is not there counts as removed.
+    pub async fn wipe(&self, app: AppNumber, subject: &str) -> Result<(), StartError> {
+        wipe::wipe(self, app, subject).await
     }
 
     /// Has launch replace `ssh/authorized_keys`.
-    pub async fn write_authorized_keys(&self, _text: &[u8]) -> Result<(), StartError> {
-        Ok(())
+    pub async fn write_authorized_keys(&self, text: &[u8]) -> Result<(), StartError> {
+        let text = start::sealed(text).map_err(|error| StartError::failed("write authorized_keys", &error))?;
+        self.launcher.ask(&Frame::WriteAuthorizedKeys, &[text.as_fd()]).await.map(drop)
     }
 
-    /// Has launch bind a TCP listener.
-    pub async fn bind(&self, _address: std::net::SocketAddr) -> Result<OwnedFd, StartError> {
-        Err(StartError::LaunchGone)
-    }
-}
-
-impl LiveRun {
-    /// The process id of the shim as the host sees it.
-    pub fn shim_pid(&self) -> u32 {
-        0
+    /// Has launch bind a TCP listener (non-blocking; an IPv6 one takes no IPv4).
+    pub async fn bind(&self, address: std::net::SocketAddr) -> Result<OwnedFd, StartError> {
+        self.launcher.ask(&Frame::Bind(address), &[]).await?.ok_or(StartError::LaunchGone)
     }
 
-    /// Milliseconds since 1970 UTC at which the child was let go.
-    pub fn started_unix_ms(&self) -> i64 {
-        0
-    }
-
-    /// Waits until nothing of the run is alive, and reads its exit record. Can be
-    /// called any number of times, also after the end.
-    pub async fn gone(&self) -> RunEnd {
-        std::future::pending().await
-    }
-
-    /// Asks the shim to stop it: TERM and CONT to everything, KILL after `grace`.
-    /// Returns when the shim has taken the order; wait for [`LiveRun::gone`].
-    pub async fn stop(&self, _grace: Duration) -> std::io::Result<()> {
-        Ok(())
-    }
-
-    /// Kills everything of it at once.
-    pub async fn kill(&self) -> std::io::Result<()> {
-        Ok(())
-    }
-
-    /// Passes a signal to the child (a session's Ctrl-C).
-    pub async fn signal(&self, _signal: i32) -> std::io::Result<()> {
-        Ok(())
+    fn folder(&self, app: AppNumber, folder: &str) -> io::Result<RunFolder> {
+        if !launch::names::is_name(folder) {
+            return Err(io::ErrorKind::InvalidFilename.into());
+        }
+        Ok(RunFolder::new(self.root.join("runs").join(app.to_string()).join(folder)))
     }
 }

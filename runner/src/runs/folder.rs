@@ -1,0 +1,149 @@
+//! The folder of one run: its lock, its records, its end.
+
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use model::ExitStatus;
+use rustix::fs::FlockOperation;
+use rustix::net::SocketAddrUnix;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use shim::limits::RECORD_BYTES_MAX;
+use shim::record::{EXIT, LOCK, PROCESS, SOCKET};
+use shim::{Ended, ExitRecord, ProcessRecord};
+
+use super::RunEnd;
+
+/// Owner and group (the server, the shims) may do everything; files get the shims' group.
+const FOLDER_MODE: u32 = 0o2770;
+
+/// The folder of one run.
+#[derive(Debug, Clone)]
+pub(super) struct RunFolder(PathBuf);
+
+/// A folder made for a start, with its lock taken.
+pub(super) struct FreshFolder {
+    pub(super) folder: RunFolder,
+    pub(super) descriptor: OwnedFd,
+    pub(super) lock: OwnedFd,
+}
+
+impl RunFolder {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Makes the folder and takes its lock, before anything can run in it.
+    pub(super) fn create(path: PathBuf) -> io::Result<FreshFolder> {
+        DirBuilder::new().mode(0o700).create(&path)?;
+        fs::set_permissions(&path, Permissions::from_mode(FOLDER_MODE))?;
+        let lock = File::options().read(true).write(true).create_new(true).mode(0o660).open(path.join(LOCK))?;
+        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(FreshFolder { descriptor: File::open(&path)?.into(), lock: lock.into(), folder: Self(path) })
+    }
+
+    /// The lock, if nobody holds it.
+    pub(super) fn try_lock(&self) -> io::Result<Option<File>> {
+        let path = self.0.join(LOCK);
+        let file = match File::open(&path) {
+            // Killed between making the folder and its lock: nobody can hold it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.0.is_dir() => {
+                File::options().read(true).write(true).create(true).truncate(false).open(&path)?
+            }
+            file => file?,
+        };
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(file)),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Who keeps or kept the run; nothing if its shim never got so far.
+    pub(super) fn process(&self) -> io::Result<Option<ProcessRecord>> {
+        Ok(self.read(PROCESS)?.and_then(|text| ProcessRecord::decode(&text).ok()))
+    }
+
+    /// How the run ended. Call it with the lock in hand: without an exit record it writes
+    /// that the run was abandoned.
+    pub(super) fn end(&self, _lock: &File, reboot: bool) -> io::Result<RunEnd> {
+        if let Some(text) = self.read(EXIT)?
+            && let Ok(record) = ExitRecord::decode(&text)
+        {
+            return Ok(to_end(&record));
+        }
+        let ended = Ended::Abandoned { reboot };
+        let record = ExitRecord { ended, stop_timed_out: false, ended_unix_ms: now_unix_ms() };
+        self.write(EXIT, &record.encode())?;
+        Ok(to_end(&record))
+    }
+
+    /// The control socket, by a name that is short enough whatever the path.
+    pub(super) fn socket(&self) -> io::Result<(File, SocketAddrUnix)> {
+        let folder = File::open(&self.0)?;
+        let address = SocketAddrUnix::new(format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd()))?;
+        Ok((folder, address))
+    }
+
+    fn read(&self, name: &str) -> io::Result<Option<String>> {
+        let file = match File::open(self.0.join(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        let mut text = String::new();
+        file.take(RECORD_BYTES_MAX as u64).read_to_string(&mut text)?;
+        Ok(Some(text))
+    }
+
+    fn write(&self, name: &str, text: &str) -> io::Result<()> {
+        let temporary = self.0.join(format!(".{name}.server"));
+        let mut file = File::create(&temporary)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&temporary, self.0.join(name))?;
+        File::open(&self.0)?.sync_all()
+    }
+}
+
+/// The shim of a record, if it is still that very process.
+pub(super) fn pidfd_of(record: &ProcessRecord) -> Option<OwnedFd> {
+    let pid = Pid::from_raw(i32::try_from(record.shim_pid).ok()?)?;
+    let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+    // Read behind the pidfd: the number cannot have come to mean another process since,
+    // without its start time showing it.
+    let stat = fs::read_to_string(format!("/proc/{}/stat", record.shim_pid)).ok()?;
+    let started = stat.get(stat.rfind(')')?..)?.split(' ').nth(20)?.parse::<u64>().ok()?;
+    (started == record.start_ticks).then_some(pidfd)
+}
+
+/// This start of the machine.
+pub(super) fn boot_id() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}
+
+pub(super) fn now_unix_ms() -> i64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn to_end(record: &ExitRecord) -> RunEnd {
+    let (status, shim_lost, rebooted) = match record.ended {
+        Ended::Code(code) => (ExitStatus::Code(code), false, false),
+        Ended::Signal { signal, core } => (ExitStatus::Signal { signal, core }, false, false),
+        Ended::Abandoned { reboot } => (ExitStatus::Unknown, !reboot, reboot),
+    };
+    RunEnd {
+        status,
+        shim_lost,
+        stop_timed_out: record.stop_timed_out,
+        rebooted,
+        ended_unix_ms: record.ended_unix_ms,
+    }
+}
