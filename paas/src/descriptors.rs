@@ -13,6 +13,10 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 /// closed on exec, and the number itself is free again.
 pub fn take(number: RawFd) -> io::Result<OwnedFd> {
     let (sender, receiver) = UnixStream::pair()?;
+    // A number that was free became one of ours just now.
+    if [sender.as_raw_fd(), receiver.as_raw_fd()].contains(&number) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
     let numbers = [number];
     let rights = [ControlMessage::ScmRights(&numbers)];
     sendmsg::<UnixAddr>(sender.as_raw_fd(), &[IoSlice::new(&[0])], &rights, MsgFlags::empty(), None)?;

@@ -232,7 +232,7 @@ pub fn dispatch(context: &Context, command: Command) -> Result {
         Command::AccessRemove(arguments) => access::remove(context, arguments),
         Command::Events(arguments) => events::events(context, &arguments),
         Command::Server(arguments) => {
-            internal_commands::exit(internal::serve(&ServerOptions { root: context.named_root()?, http: arguments.http })?)
+            internal_commands::exit(internal::serve(ServerOptions { root: context.named_root()?, http: arguments.http })?)
         }
         Command::Stop(arguments) => status::stop(context, &arguments),
         Command::Version => context.output.data(&format!("paas {}\n", env!("CARGO_PKG_VERSION"))),

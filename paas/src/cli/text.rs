@@ -189,7 +189,7 @@ pub mod tests {
         #[test]
         fn any_text_becomes_plain(text in ".*|(\u{1b}|\\[|\\]|m|\u{7}|;|é){0,20}") {
             let plain = plain(&text);
-            proptest::prop_assert!(!plain.chars().any(|sign| model::text::is_unsafe(sign)));
+            proptest::prop_assert!(!plain.chars().any(model::text::is_unsafe));
         }
     }
 }
