@@ -91,7 +91,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> ClientSide<C> {
                 _ => return,
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Writes everything, within the time that a byte may take.

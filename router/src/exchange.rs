@@ -62,12 +62,11 @@ pub(crate) struct Exchange<'a, C> {
     timeouts: Timeouts,
     /// The client may keep its connection.
     keep_alive: bool,
-    reused: bool,
+    /// There while a new connection waits for its first byte.
     unanswered: Option<Unanswered>,
     to_app: Pending,
     upload: Decoder,
-    upload_ended: bool,
-    upload_failed: bool,
+    upload_state: Upload,
     to_client: Pending,
     phase: Phase,
     activity: Instant,
@@ -93,6 +92,17 @@ pub(crate) struct Told {
     pub(crate) keep_app: bool,
 }
 
+/// How far the request's body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Upload {
+    /// There is more to read.
+    Going,
+    /// All of it was read; the last of it may not be written yet.
+    Read,
+    /// The app takes no more of it.
+    Failed,
+}
+
 enum Phase {
     Head { bytes: Vec<u8>, scanner: Scanner },
     Body { decoder: Decoder, framing: Framing },
@@ -114,17 +124,19 @@ impl<'a, C: AsyncRead + AsyncWrite + Unpin> Exchange<'a, C> {
         let mut to_app = Pending::default();
         *to_app.end() = head;
         let phase = Phase::Head { bytes: Vec::new(), scanner: Scanner::default() };
-        Self {
+        let mut exchange = Self {
             client, app, request, instance, timeouts, keep_alive,
-            reused: true, unanswered: None, to_app, upload: Decoder::new(request.framing), upload_ended: false,
-            upload_failed: false, to_client: Pending::default(), phase, activity: Instant::now(), received: false,
+            unanswered: None, to_app, upload: Decoder::new(request.framing),
+            upload_state: Upload::Going, to_client: Pending::default(), phase, activity: Instant::now(), received: false,
             excess: false, told: Told::default(),
-        }
+        };
+        // Of a request without a body nothing is left to read.
+        exchange.end_upload();
+        exchange
     }
 
     /// The connection is new: `unanswered` counts it until the app's first byte.
     pub(crate) fn on_new_connection(&mut self, unanswered: Unanswered) {
-        self.reused = false;
         self.unanswered = Some(unanswered);
     }
 
@@ -140,7 +152,7 @@ impl<'a, C: AsyncRead + AsyncWrite + Unpin> Exchange<'a, C> {
 
     /// Whether the whole request has gone to the app.
     pub(crate) fn upload_is_done(&self) -> bool {
-        self.upload_ended && self.to_app.is_empty() && !self.upload_failed
+        self.upload_state == Upload::Read && self.to_app.is_empty()
     }
 
     /// Runs it to its end.
@@ -171,7 +183,7 @@ impl<'a, C: AsyncRead + AsyncWrite + Unpin> Exchange<'a, C> {
     }
 
     fn waits_for_client(&self) -> bool {
-        !self.upload_ended && !self.upload_failed && self.to_app.is_empty()
+        self.upload_state == Upload::Going && self.to_app.is_empty()
     }
 
     fn timed_out(&self) -> End {
@@ -222,25 +234,21 @@ impl<'a, C: AsyncRead + AsyncWrite + Unpin> Exchange<'a, C> {
                 // It may have answered before it closed: reading will tell.
                 Poll::Ready(Err(_)) => {
                     self.to_app.clear();
-                    self.upload_failed = true;
+                    self.upload_state = Upload::Failed;
                     Ok(true)
                 }
             };
         }
-        if self.upload_failed {
+        if self.upload_state == Upload::Failed {
             return Ok(false);
         }
-        if self.upload.is_done() && !self.upload_ended {
-            encode_end(self.request.framing, &self.upload.trailers(), self.to_app.end());
-            self.upload_ended = true;
-            return Ok(true);
-        }
-        if !self.upload_ended && !self.client.ahead.is_empty() {
+        let going = self.upload_state == Upload::Going;
+        if going && !self.client.ahead.is_empty() {
             let ahead = std::mem::take(&mut self.client.ahead);
             self.take_body(&ahead)?;
             return Ok(true);
         }
-        if self.upload_ended && self.client.ahead.len() >= limits::PIPELINED_BYTES_MAX {
+        if !going && self.client.ahead.len() >= limits::PIPELINED_BYTES_MAX {
             return Ok(false);
         }
         self.read_client(cx)
@@ -260,17 +268,28 @@ impl<'a, C: AsyncRead + AsyncWrite + Unpin> Exchange<'a, C> {
             Poll::Ready(Err(_) | Ok(Ok(0))) => Err(End::ClientGone),
             Poll::Ready(Ok(Err(error))) => Err(End::ClientMalformed(error)),
             Poll::Ready(Ok(Ok(_))) => {
-                if !self.upload_ended {
+                if self.upload_state == Upload::Going {
                     self.activity = Instant::now();
+                    self.end_upload();
                 }
                 Ok(true)
             }
         }
     }
 
+    /// The moment that the body's last byte is read, so that an app that answers at
+    /// once does not cost the client its connection.
+    fn end_upload(&mut self) {
+        if self.upload.is_done() && self.upload_state == Upload::Going {
+            encode_end(self.request.framing, &self.upload.trailers(), self.to_app.end());
+            self.upload_state = Upload::Read;
+        }
+    }
+
     fn take_body(&mut self, bytes: &[u8]) -> Result<(), End> {
         let (used, _) = decode_into(&mut self.upload, self.request.framing, bytes, self.to_app.end()).map_err(End::ClientMalformed)?;
         self.client.ahead.extend_from_slice(&bytes[used..]);
+        self.end_upload();
         Ok(())
     }
 
@@ -422,7 +441,7 @@ impl<'a, C: AsyncRead + AsyncWrite + Unpin> Exchange<'a, C> {
     fn on_app_end(&mut self, error: Option<&io::Error>) -> Result<bool, End> {
         self.told.keep_app = false;
         match &self.phase {
-            Phase::Head { .. } if !self.received && self.reused && self.request.is_repeatable() => Err(End::Stale),
+            Phase::Head { .. } if !self.received && self.unanswered.is_none() && self.request.is_repeatable() => Err(End::Stale),
             Phase::Head { .. } => Err(End::NoAnswer),
             Phase::Body { decoder, framing } if error.is_none() && decoder.may_end_here() => {
                 encode_end(*framing, &[], self.to_client.end());

@@ -44,7 +44,7 @@ impl Inbox {
             if let Some(frame) = protocol::take(&mut self.buffer)? {
                 return Ok(frame);
             }
-            let mut chunk = [0; 16 * 1024];
+            let mut chunk = vec![0; limits::FRAMES_READ_BYTES];
             let read = stream.async_io(Interest::READABLE, || self.receive(stream, &mut chunk)).await?;
             if read == 0 {
                 return Err(ConversationError::Closed);

@@ -67,6 +67,8 @@ pub const DRAIN_MS: u64 = 30_000;
 
 /// Largest frame between server and router: a table of some 50,000 apps.
 pub const FRAME_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// How much of the conversation is read at once.
+pub const FRAMES_READ_BYTES: usize = 16 * 1024;
 /// Frames to the server that wait to be written; one more ends the conversation, and
 /// the server starts it anew.
 pub const FRAMES_WAITING_MAX: usize = 4_096;

@@ -154,6 +154,6 @@ mod tests {
     fn a_head_answer_has_the_length_and_no_body() {
         let manner = Manner { is_head: true, ..MANNER };
         let text = String::from_utf8(failure(&UNKNOWN_HOST, None, "ID", manner)).expect("utf-8");
-        assert!(text.contains("Content-Length: 50\r\n") && text.ends_with("\r\n\r\n"), "{text}");
+        assert!(text.contains("Content-Length: 51\r\n") && text.ends_with("\r\n\r\n"), "{text}");
     }
 }

@@ -113,12 +113,12 @@ impl Routes {
         // New apps get their pools before anyone can find them.
         let retired: Vec<_> = apps.iter().flat_map(|routes| self.fill(&mut known, &table.apps[&routes.app], &routes.pool)).collect();
         self.table.store(table.clone());
-        retired.iter().for_each(|instance| instance.retire());
+        retire(&retired);
         for (_, app) in old.apps.iter().filter(|(name, _)| !table.apps.contains_key(*name)) {
-            self.empty(app);
+            empty(app);
         }
         known.routes = apps.into_iter().map(|routes| (routes.app.clone(), routes)).collect();
-        self.finish(known, seq);
+        finish(known, seq);
         self.serving.send_replace(true);
         Ok(())
     }
@@ -144,9 +144,9 @@ impl Routes {
             table.apps.insert(routes.app.clone(), app);
             self.table.store(Arc::new(table));
         }
-        retired.iter().for_each(|instance| instance.retire());
+        retire(&retired);
         known.routes.insert(routes.app.clone(), routes);
-        self.finish(known, seq);
+        finish(known, seq);
         Ok(())
     }
 
@@ -158,10 +158,10 @@ impl Routes {
         if let Some(app) = table.apps.remove(name) {
             table.hosts.retain(|_, other| other.name != *name);
             self.table.store(Arc::new(table));
-            self.empty(&app);
+            empty(&app);
         }
         known.routes.remove(name);
-        self.finish(known, seq);
+        finish(known, seq);
         Ok(())
     }
 
@@ -179,7 +179,7 @@ impl Routes {
     /// Closes connections that were unused for long; true if some are left.
     pub(crate) fn sweep(&self) -> bool {
         let runs: Vec<_> = self.lock().runs.values().filter_map(Weak::upgrade).collect();
-        runs.iter().fold(false, |left, instance| instance.sweep() || left)
+        runs.iter().filter(|instance| instance.sweep()).count() > 0
     }
 
     /// Gives an app its pool; returns the runs that are no longer in it. They are
@@ -194,10 +194,6 @@ impl Routes {
         swap_pool(app, live)
     }
 
-    fn empty(&self, app: &App) {
-        swap_pool(app, LivePool::Gone).iter().for_each(|instance| instance.retire());
-    }
-
     fn instance(&self, known: &mut Known, routed: &model::RoutedInstance) -> Arc<Instance> {
         let existing = known.runs.get(&routed.run).and_then(Weak::upgrade);
         let instance = existing
@@ -206,11 +202,6 @@ impl Routes {
         instance.admit();
         known.runs.insert(routed.run.clone(), Arc::downgrade(&instance));
         instance
-    }
-
-    fn finish(&self, mut known: MutexGuard<'_, Known>, seq: u64) {
-        known.seq = seq;
-        known.runs.retain(|_, run| run.strong_count() > 0);
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -225,6 +216,21 @@ fn new_app(name: &AppName) -> Arc<App> {
         changed: Notify::new(),
         held: AtomicUsize::new(0),
     })
+}
+
+fn empty(app: &App) {
+    retire(&swap_pool(app, LivePool::Gone));
+}
+
+fn retire(instances: &[Arc<Instance>]) {
+    for instance in instances {
+        instance.retire();
+    }
+}
+
+fn finish(mut known: MutexGuard<'_, Known>, seq: u64) {
+    known.seq = seq;
+    known.runs.retain(|_, run| run.strong_count() > 0);
 }
 
 fn swap_pool(app: &App, live: LivePool) -> Vec<Arc<Instance>> {

@@ -128,7 +128,7 @@ impl Visit<'_> {
             let admitted = tokio::select! {
                 biased;
                 admitted = admit(self.shared, app, self.request.is_repeatable()) => admitted,
-                () = client.gone() => return self.client_left(Told::default(), false),
+                () = client.gone() => return self.client_left(&Told::default(), false),
             };
             let admitted = match admitted {
                 Ok(admitted) => admitted,
@@ -197,7 +197,7 @@ impl Visit<'_> {
         C: AsyncRead + AsyncWrite + Unpin,
     {
         let failure = match end {
-            End::Complete => return self.complete(told, app),
+            End::Complete => return self.complete(&told, app),
             End::Switched => {
                 let instance = self.ticket.as_ref().map(|ticket| ticket.instance.clone());
                 let bytes = match &instance {
@@ -207,7 +207,7 @@ impl Visit<'_> {
                 self.log(None, told.status, bytes);
                 return After::Close;
             }
-            End::ClientGone => return self.client_left(told, true),
+            End::ClientGone => return self.client_left(&told, true),
             End::ClientMalformed(error) => failure::of_http(error),
             End::ClientIdle => failure::CLIENT_IDLE,
             End::NoFirstByte => failure::TIMED_OUT,
@@ -228,7 +228,7 @@ impl Visit<'_> {
         if told.ends_with_close { After::Reset } else { After::Close }
     }
 
-    fn complete(&mut self, told: Told, app: TcpStream) -> After {
+    fn complete(&self, told: &Told, app: TcpStream) -> After {
         if let Some(ticket) = self.ticket.as_ref().filter(|_| told.keep_app) {
             ticket.instance.keep_unused(app);
         }
@@ -240,7 +240,7 @@ impl Visit<'_> {
         }
     }
 
-    fn client_left(&mut self, told: Told, sent: bool) -> After {
+    fn client_left(&mut self, told: &Told, sent: bool) -> After {
         if !sent {
             self.ticket = None;
         }

@@ -98,7 +98,7 @@ impl Request {
         let wants_trailers = values("te").any(|v| list_has(v.of(&bytes), "trailers"));
         let authority = authority.or(host_field);
         drop(hosts);
-        Ok(Self { method, target, path, slash, authority, host, minor, framing, keep_alive, upgrade, wants_trailers, fields, bytes })
+        Ok(Self { bytes, fields, method, target, path, slash, authority, host, minor, framing, keep_alive, upgrade, wants_trailers })
     }
 
     pub(crate) fn method(&self) -> &[u8] {
@@ -176,9 +176,7 @@ impl Request {
             if name.eq_ignore_ascii_case(b"host") {
                 put(name, self.authority().unwrap_or(fallback_host.as_bytes()));
                 host_written = true;
-            } else if name.eq_ignore_ascii_case(b"content-length") {
-                put(name, field.value.of(&self.bytes));
-            } else if !self.stays_here(name) {
+            } else if name.eq_ignore_ascii_case(b"content-length") || !self.stays_here(name) {
                 put(name, field.value.of(&self.bytes));
             }
         }

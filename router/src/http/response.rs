@@ -57,14 +57,12 @@ impl Response {
             length.map_or(Framing::UntilClose, Framing::Length)
         };
         let connection = |word| values("connection").any(|v| list_has(v, word));
-        let reusable = framing != Framing::UntilClose
-            // Apps get HEAD wrong: a body that nobody expects would answer the next request.
-            && !is_head
-            && !(chunked && length.is_some())
-            && !connection("close")
-            && (minor == 1 || connection("keep-alive"));
+        let persists = !connection("close") && (minor == 1 || connection("keep-alive"));
+        let ends_clearly = framing != Framing::UntilClose && !(chunked && length.is_some());
+        // Apps get HEAD wrong: a body that nobody expects would answer the next request.
+        let reusable = persists && ends_clearly && !is_head;
         let status_line = Span::new("HTTP/1.1 ".len(), line.of(&bytes).len());
-        Ok(Self { status_line, status, framing, reusable, fields, bytes })
+        Ok(Self { bytes, fields, status_line, status, framing, reusable })
     }
 
     /// The framing in which the client gets the body.
