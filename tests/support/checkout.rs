@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::host::{Host, pid_of};
+use super::asking::pid_of;
+use super::host::Host;
 use super::output::Output;
 use super::{PUSH_DEADLINE, SOON, processes, tools, wait_until};
 

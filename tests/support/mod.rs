@@ -8,6 +8,7 @@
 //! assert!(host.get("hello", "/").body.contains("one"));
 //! ```
 
+pub(crate) mod asking;
 pub(crate) mod checkout;
 pub(crate) mod gate;
 pub(crate) mod gateway;
