@@ -1,0 +1,119 @@
+//! What must be true, each tried in every mode.
+
+use std::path::Path;
+
+use crate::stage::{Stage, modes};
+
+fn play(scenario: &str) {
+    for mode in modes() {
+        Stage::new(mode).play(scenario);
+    }
+}
+
+fn number(path: &Path) -> i32 {
+    std::fs::read_to_string(path).expect("a number").trim().parse().expect("a number")
+}
+
+#[test]
+fn a_run_starts_quickly_as_its_own_user_in_a_world_of_its_own() {
+    play("world");
+}
+
+#[test]
+fn every_line_is_kept_whatever_its_length() {
+    play("lines");
+}
+
+#[test]
+fn exit_codes_and_signals_are_exact() {
+    play("ends");
+}
+
+#[test]
+fn a_command_that_cannot_be_executed_says_so() {
+    play("not_executable");
+}
+
+#[test]
+fn a_stop_is_polite_and_then_not() {
+    play("stops");
+}
+
+#[test]
+fn nothing_of_a_run_outlives_its_first_process() {
+    play("grandchildren");
+}
+
+#[test]
+fn what_an_app_writes_is_forgotten_and_removed() {
+    play("layers");
+}
+
+#[test]
+fn descriptors_and_a_terminal_reach_the_child() {
+    play("descriptors");
+}
+
+#[test]
+fn the_apps_processes_cannot_touch_their_supervisor() {
+    play("supervisor");
+}
+
+#[test]
+fn launch_binds_and_refuses_what_is_not_ours() {
+    play("tasks");
+}
+
+#[test]
+fn a_failed_start_leaves_nothing() {
+    play("failed_start");
+}
+
+#[test]
+fn everything_of_an_app_can_be_wiped() {
+    play("wipe_app");
+}
+
+#[test]
+fn many_runs_start_at_once() {
+    play("many");
+}
+
+#[test]
+fn a_run_outlives_whoever_started_it_and_is_adopted_as_the_same() {
+    for mode in modes() {
+        let mut stage = Stage::new(mode);
+        stage.play("start_and_leave");
+        stage.start_launch();
+        stage.play("adopt_and_stop");
+    }
+}
+
+#[test]
+fn killing_a_shim_kills_its_app_and_is_seen_as_that() {
+    for mode in modes() {
+        let stage = Stage::new(mode);
+        stage.play("start_and_leave");
+        let shim = number(&stage.root().join("runs/1/last-shim"));
+        let pid = rustix::process::Pid::from_raw(shim).expect("pid");
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("kill");
+        stage.play("adopt_lost");
+    }
+}
+
+#[test]
+fn without_launch_nothing_starts_and_with_the_next_one_it_does() {
+    for mode in modes() {
+        let mut stage = Stage::new(mode);
+        stage.play("start_and_leave");
+        stage.stop_launch();
+        stage.play("launch_gone");
+        stage.start_launch();
+        stage.play("adopt_and_stop");
+    }
+}
+
+#[test]
+fn a_run_of_an_earlier_boot_is_over() {
+    play("reboot");
+}
