@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use model::engine::{AppObserved, AppTarget, InstancePhase};
+use model::engine::{AppObserved, AppTarget, InstancePhase, ReleaseMode};
 use model::{AppNumber, Ordinal, ProcessType, RunId};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -194,7 +194,7 @@ impl AppTask {
         self.slots.remove(key);
         let is_left = self.slots.keys().any(|k| k.process_type == key.process_type && k.ordinal == key.ordinal);
         if !is_left {
-            self.leases(|leases, slot| leases.forget(slot), key);
+            self.leases(PortLeases::forget, key);
             self.last_boots.remove(&(key.process_type.clone(), key.ordinal));
         }
     }
@@ -206,7 +206,7 @@ impl AppTask {
     fn apply_mode(&mut self, key: &SlotKey) {
         let mode = self.target.releases.get(&key.version).map(|release| release.mode);
         if let Some(slot) = self.slots.get_mut(key) {
-            slot.life.set_mode(mode.is_some_and(|m| m.is_candidate()), mode.is_some_and(|m| m.is_routed()));
+            slot.life.set_mode(mode.is_some_and(ReleaseMode::is_candidate), mode.is_some_and(ReleaseMode::is_routed));
         }
     }
 
@@ -304,3 +304,6 @@ impl AppTask {
         });
     }
 }
+
+#[cfg(test)]
+mod simulation;

@@ -62,8 +62,7 @@ pub(crate) struct Found {
 
 pub(crate) enum FoundState {
     Live(Live),
-    /// The flag: the machine was restarted since.
-    Ended(RunEnd, bool),
+    Ended(RunEnd),
 }
 
 /// The world.

@@ -16,7 +16,7 @@ use model::engine::InstancePhase;
 
 use crate::backoff::Backoff;
 use crate::limits::{
-    DRAIN_TIMEOUT, FINISHED_AFTER_EXITS, FINISHED_WITHIN, HEALTH_RESETS_AFTER, SILENT_DRAIN_TIMEOUT, SILENT_STOP_GRACE,
+    DRAIN_TIMEOUT, FINISHED_AFTER_EXITS, FINISHED_WITHIN, SILENT_DRAIN_TIMEOUT, SILENT_STOP_GRACE,
     STAY_UP, STOP_GRACE, STUCK_AFTER,
 };
 use crate::silence::Mono;
@@ -175,6 +175,7 @@ impl Effects {
 
 /// One instance of one release.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state")]
 pub struct Lifecycle {
     state: State,
     web: bool,
@@ -381,14 +382,11 @@ impl Lifecycle {
     }
 
     fn silent(&mut self, now: Mono) -> Effects {
-        if self.ready_for(now) >= HEALTH_RESETS_AFTER {
-            self.uncured = 0;
-        }
         self.uncured = self.uncured.saturating_add(1);
         self.drain(now, After::Crash, Cause::Silent)
     }
 
-    /// Forgets restarts that did not help: it has been well for long.
+    /// Forgets restarts that did not help: it has been well for ten minutes.
     pub fn cured(&mut self) {
         self.uncured = 0;
     }

@@ -93,17 +93,12 @@ impl LocalHost {
 
     /// Looks at every run folder of an app, adopting what lives.
     pub(crate) async fn found(&self, number: AppNumber) -> std::io::Result<Vec<Found>> {
-        let booted_unix_ms = machine::booted_unix_ms();
         let mut found = Vec::new();
         for folder in self.0.runs.folders(number)? {
             let record = RunRecord::read(&self.folder(number, &folder));
             let state = match self.0.runs.adopt(number, &folder).await {
                 Ok(Adopted::Live(run)) => FoundState::Live(Arc::new(LocalRun(run))),
-                Ok(Adopted::Ended(end)) => {
-                    let ready = record.as_ref().and_then(|r| r.ready_unix_ms);
-                    let rebooted = ready.zip(booted_unix_ms).is_some_and(|(ready, booted)| ready < booted);
-                    FoundState::Ended(end, rebooted)
-                }
+                Ok(Adopted::Ended(end)) => FoundState::Ended(end),
                 Err(error) => {
                     tracing::warn!(%error, app = %number, folder, "a run folder cannot be read; left as it is");
                     continue;
@@ -147,13 +142,13 @@ impl LocalHost {
         match self.0.runs.start(request).await {
             Ok(live) => Ok(live),
             // launch went away in the middle: the run may be there all the same.
-            Err(StartError::LaunchGone) => match self.0.runs.adopt(number, &folder).await {
-                Ok(Adopted::Live(live)) => Ok(live),
-                _ => {
-                    self.tidy_now(number, &folder).await;
-                    Err(StartFailure::Later)
+            Err(StartError::LaunchGone) => {
+                if let Ok(Adopted::Live(live)) = self.0.runs.adopt(number, &folder).await {
+                    return Ok(live);
                 }
-            },
+                self.tidy_now(number, &folder).await;
+                Err(StartFailure::Later)
+            }
             Err(error) => {
                 self.tidy_now(number, &folder).await;
                 Err(start_failure(&error))
@@ -298,7 +293,7 @@ impl Execution for LocalRun {
 fn start_failure(error: &StartError) -> StartFailure {
     match error {
         StartError::LaunchGone => StartFailure::Later,
-        failed => StartFailure::Failed(with_sources(failed)),
+        StartError::Failed { .. } => StartFailure::Failed(with_sources(error)),
     }
 }
 

@@ -167,14 +167,13 @@ impl OneOffs {
                 Some(timeout) => tokio::time::timeout(timeout, live.gone()).await.ok(),
                 None => Some(live.gone().await),
             };
-            let gone = match gone {
-                Some(gone) => gone,
-                None => {
-                    if let Err(error) = live.kill().await {
-                        tracing::warn!(%error, folder, "a one-off that took too long could not be killed");
-                    }
-                    live.gone().await
+            let gone = if let Some(gone) = gone {
+                gone
+            } else {
+                if let Err(error) = live.kill().await {
+                    tracing::warn!(%error, folder, "a one-off that took too long could not be killed");
                 }
+                live.gone().await
             };
             ended.send_replace(Some(gone));
             host.tidy_now(number, &folder).await;

@@ -155,4 +155,4 @@ pub fn instance(target: &AppTarget, key: &SlotKey) -> InstanceId {
 
 #[cfg(test)]
 #[path = "reconcile_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -204,7 +204,7 @@ impl SilenceClock {
 
     fn keep_apart(&mut self) {
         if let Some(sent) = self.last_sent
-            && !(self.is_failing() && !self.restart_due)
+            && (!self.is_failing() || self.restart_due)
         {
             self.next = self.next.max(sent + PROBE_EVERY_AFTER_SILENCE);
         }

@@ -27,14 +27,14 @@ impl AppTask {
                 ordinal: run.instance.ordinal,
             };
             match state {
-                FoundState::Live(live) => self.adopt_live(key, run, live, record),
-                FoundState::Ended(end, rebooted) => self.adopt_ended(&key, &run, record, &end, rebooted),
+                FoundState::Live(live) => self.adopt_live(&key, &run, live, record),
+                FoundState::Ended(end) => self.adopt_ended(&key, &run, record, &end),
             }
         }
     }
 
-    fn adopt_live(&mut self, key: SlotKey, run: RunId, live: Live, record: Option<RunRecord>) {
-        if self.slots.get(&key).is_some_and(|slot| slot.run.is_some()) {
+    fn adopt_live(&mut self, key: &SlotKey, run: &RunId, live: Live, record: Option<RunRecord>) {
+        if self.slots.get(key).is_some_and(|slot| slot.run.is_some()) {
             return self.kill_stray(key, run, live);
         }
         let now = self.now();
@@ -49,7 +49,7 @@ impl AppTask {
             () => AdoptedPhase::Starting,
         };
         if let Some(port) = record.port {
-            self.leases(|leases, slot| leases.hold(slot, port), &key);
+            self.leases(|leases, slot| leases.hold(slot, port), key);
         }
         if let Some(took) = record.ready_after_ms {
             self.last_boots.insert((key.process_type.clone(), key.ordinal), Duration::from_millis(took));
@@ -67,14 +67,14 @@ impl AppTask {
         if web && phase == AdoptedPhase::Ready {
             slot.silence = Some(SilenceClock::adopted(now, restart_window(REQUEST_TIMEOUT, 0)));
         }
-        self.jobs.spawn(self.subject(&key, &run).until_gone(live));
-        self.event(&key, InstanceEvent::Adopted { phase, age });
-        if let Some(slot) = self.slots.get_mut(&key) {
+        self.jobs.spawn(self.subject(key, run).until_gone(live));
+        self.event(key, InstanceEvent::Adopted { phase, age });
+        if let Some(slot) = self.slots.get_mut(key) {
             slot.since_unix_ms = since_unix_ms;
         }
     }
 
-    fn adopt_ended(&mut self, key: &SlotKey, run: &RunId, record: Option<RunRecord>, end: &RunEnd, rebooted: bool) {
+    fn adopt_ended(&mut self, key: &SlotKey, run: &RunId, record: Option<RunRecord>, end: &RunEnd) {
         self.jobs.spawn(self.subject(key, run).tidy());
         let unix_ms = self.host.unix_ms();
         let record = record.unwrap_or_default();
@@ -87,7 +87,7 @@ impl AppTask {
         }
         let started = record.ready_unix_ms.map(|ready| ready - i64::try_from(record.ready_after_ms.unwrap_or(0)).unwrap_or(0));
         let reason = match () {
-            () if rebooted => StopReason::Reboot,
+            () if end.rebooted => StopReason::Reboot,
             () if record.stopping => StopReason::Asked,
             () if end.shim_lost => StopReason::ShimLost,
             () => StopReason::Exited,
@@ -103,14 +103,14 @@ impl AppTask {
     }
 
     /// A second live run of the same instance: there must be only one.
-    fn kill_stray(&mut self, key: SlotKey, run: RunId, live: Live) {
+    fn kill_stray(&mut self, key: &SlotKey, run: &RunId, live: Live) {
         tracing::error!(run = %run.folder(), "a second run of an instance is alive and is killed");
         self.strays.push(run.clone());
         self.jobs.spawn(instance_task::kill(Arc::clone(&live), run.clone()));
-        let subject = self.subject(&key, &run);
+        let subject = self.subject(key, run);
+        let number = run.number;
         self.jobs.spawn(async move {
             live.gone().await;
-            let number = run.number;
             subject.tidy().await;
             Done::StrayGone(number)
         });

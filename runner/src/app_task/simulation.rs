@@ -1,0 +1,6 @@
+//! Stories of an app's task in a fake world under a clock that jumps.
+
+mod crashes;
+mod hangs;
+mod switches;
+mod world;

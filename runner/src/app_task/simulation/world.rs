@@ -1,0 +1,421 @@
+//! A world without processes: runs are entries in a table that boot, hang, crash and
+//! stop as a test says. It checks by itself that no instance ever runs twice.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use model::engine::{AppObserved, AppTarget, InstanceObserved, InstancePhase};
+use model::{AppNumber, ExitStatus, Hostname, InstanceId, RunId};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use super::super::{AppTask, Inbox, Message, Shared};
+use crate::checks::ProbeOutcome;
+use crate::host::{BoxFuture, Execution, Found, FoundState, Host, Live, StartFailure, StartOrder};
+use crate::port_leases::PortLeases;
+use crate::record::RunRecord;
+use crate::runs::RunEnd;
+
+/// What a run does by itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Behaviour {
+    pub(super) boots_after: Duration,
+    /// Ends after this long with this code.
+    pub(super) ends: Option<(Duration, u8)>,
+    pub(super) ignores_term: bool,
+    pub(super) status: u16,
+}
+
+pub(super) const WELL: Behaviour =
+    Behaviour { boots_after: Duration::from_millis(300), ends: None, ignores_term: false, status: 200 };
+
+pub(super) struct FakeRun {
+    pub(super) run: RunId,
+    started: Instant,
+    behaviour: Behaviour,
+    hung: Mutex<bool>,
+    end: watch::Sender<Option<RunEnd>>,
+    told: Mutex<Option<Instant>>,
+}
+
+#[derive(Default)]
+struct Facts {
+    runs: Vec<Arc<FakeRun>>,
+    ports: BTreeMap<u16, Arc<FakeRun>>,
+    probes: Vec<(Duration, String)>,
+    traffic: BTreeMap<u64, Instant>,
+    records: BTreeMap<String, RunRecord>,
+    tidied: Vec<String>,
+    number: u64,
+    launch_away: bool,
+    starting_most: usize,
+}
+
+/// What the n-th run of an instance does.
+type Behave = dyn Fn(&RunId, usize) -> Behaviour + Send + Sync;
+
+/// The world; all apps of a test share it.
+pub(super) struct World {
+    begin: Instant,
+    behave: Box<Behave>,
+    facts: Mutex<Facts>,
+}
+
+impl World {
+    pub(super) fn new(behave: impl Fn(&RunId, usize) -> Behaviour + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self { begin: Instant::now(), behave: Box::new(behave), facts: Mutex::default() })
+    }
+
+    fn facts(&self) -> MutexGuard<'_, Facts> {
+        self.facts.lock().expect("no test panicked while holding it")
+    }
+
+    pub(super) fn now(&self) -> Duration {
+        self.begin.elapsed()
+    }
+
+    pub(super) fn since(&self, moment: Duration) -> Duration {
+        self.now().saturating_sub(moment)
+    }
+
+    /// When runs were started, as `(seconds, "hello web.1 v1")`.
+    pub(super) fn starts(&self) -> Vec<(f64, String)> {
+        let since = |run: &Arc<FakeRun>| (run.started - self.begin).as_secs_f64();
+        self.facts().runs.iter().map(|run| (since(run), format!("{} {}", run.run.instance, run.run.version))).collect()
+    }
+
+    pub(super) fn live(&self) -> Vec<String> {
+        let facts = self.facts();
+        facts.runs.iter().filter(|run| run.is_alive()).map(|run| format!("{} {}", run.run.instance, run.run.version)).collect()
+    }
+
+    /// The last run of an instance.
+    pub(super) fn run(&self, name: &str) -> Arc<FakeRun> {
+        let facts = self.facts();
+        let found = facts.runs.iter().rev().find(|run| format!("{} {}", run.run.instance, run.run.version) == name);
+        Arc::clone(found.unwrap_or_else(|| panic!("{name} was never started")))
+    }
+
+    pub(super) fn hang(&self, name: &str) {
+        *self.run(name).hung.lock().expect("lock") = true;
+    }
+
+    pub(super) fn recover(&self, name: &str) {
+        *self.run(name).hung.lock().expect("lock") = false;
+    }
+
+    pub(super) fn probes_of(&self, name: &str) -> Vec<Duration> {
+        self.facts().probes.iter().filter(|(_, of)| of == name).map(|(at, _)| *at).collect()
+    }
+
+    pub(super) fn visit(&self, name: &str) {
+        let number = self.run(name).run.number;
+        self.facts().traffic.insert(number, Instant::now());
+    }
+
+    pub(super) fn set_launch_away(&self, away: bool) {
+        self.facts().launch_away = away;
+    }
+
+    pub(super) fn starting_most(&self) -> usize {
+        self.facts().starting_most
+    }
+
+    pub(super) fn record(&self, name: &str) -> RunRecord {
+        let folder = self.run(name).run.folder();
+        self.facts().records.get(&folder).cloned().unwrap_or_default()
+    }
+
+    /// What the next server would find.
+    pub(super) fn left_behind(&self) -> Vec<Found> {
+        let facts = self.facts();
+        let found = |run: &Arc<FakeRun>| {
+            let folder = run.run.folder();
+            let end = run.end.borrow().clone();
+            let state = match end {
+                None => FoundState::Live(Arc::new(Arc::clone(run))),
+                Some(end) => FoundState::Ended(end),
+            };
+            (!facts.tidied.contains(&folder)).then(|| Found { record: facts.records.get(&folder).cloned(), folder, state })
+        };
+        facts.runs.iter().filter_map(found).collect()
+    }
+
+    fn begin_run(&self, order: &StartOrder) -> Arc<FakeRun> {
+        let mut facts = self.facts();
+        for other in facts.runs.iter().filter(|run| run.is_alive() && run.run.instance == order.run.instance) {
+            let same_release = other.run.version == order.run.version;
+            let exclusive = !order.run.instance.process_type.is_web();
+            assert!(!same_release && !exclusive, "{:?} beside {:?}", order.run, other.run);
+        }
+        let earlier = facts.runs.iter().filter(|run| run.run.instance == order.run.instance).count();
+        let run = Arc::new(FakeRun {
+            run: order.run.clone(),
+            started: Instant::now(),
+            behaviour: (self.behave)(&order.run, earlier),
+            hung: Mutex::new(false),
+            end: watch::Sender::new(None),
+            told: Mutex::new(None),
+        });
+        if let Some(port) = order.port {
+            let holder = facts.ports.insert(port, Arc::clone(&run));
+            assert!(holder.is_none_or(|holder| !holder.is_alive()), "port {port} was given away twice");
+        }
+        facts.runs.push(Arc::clone(&run));
+        let booting = facts.runs.iter().filter(|run| run.is_alive() && !run.is_booted()).count();
+        facts.starting_most = facts.starting_most.max(booting);
+        run
+    }
+}
+
+impl FakeRun {
+    pub(super) fn is_alive(&self) -> bool {
+        self.end.borrow().is_none()
+    }
+
+    fn is_booted(&self) -> bool {
+        self.started.elapsed() >= self.behaviour.boots_after
+    }
+
+    pub(super) fn was_told(&self) -> bool {
+        self.told.lock().expect("lock").is_some()
+    }
+
+    pub(super) fn finish(&self, status: ExitStatus, stop_timed_out: bool) {
+        self.end.send_if_modified(|end| {
+            let alive = end.is_none();
+            if alive {
+                *end = Some(RunEnd { status, shim_lost: false, stop_timed_out, rebooted: false, ended_unix_ms: unix_ms() });
+            }
+            alive
+        });
+    }
+}
+
+impl Execution for Arc<FakeRun> {
+    fn shim_pid(&self) -> u32 {
+        1_000 + u32::try_from(self.run.number).expect("small")
+    }
+
+    fn started_unix_ms(&self) -> i64 {
+        unix_ms() - i64::try_from(self.started.elapsed().as_millis()).expect("small")
+    }
+
+    fn gone(&self) -> BoxFuture<'static, RunEnd> {
+        let run = Arc::clone(self);
+        Box::pin(async move {
+            if let Some((after, code)) = run.behaviour.ends {
+                let mut end = run.end.subscribe();
+                tokio::select! {
+                    () = tokio::time::sleep_until(run.started + after) => run.finish(ExitStatus::Code(code), false),
+                    _ = end.wait_for(Option::is_some) => {}
+                }
+            }
+            run.end.subscribe().wait_for(Option::is_some).await.expect("kept").clone().expect("ended")
+        })
+    }
+
+    fn stop(&self, grace: Duration) -> BoxFuture<'static, std::io::Result<()>> {
+        let run = Arc::clone(self);
+        run.told.lock().expect("lock").get_or_insert(Instant::now());
+        Box::pin(async move {
+            if run.behaviour.ignores_term {
+                tokio::time::sleep(grace).await;
+                run.finish(ExitStatus::Signal { signal: 9, core: false }, true);
+            } else {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                run.finish(ExitStatus::Signal { signal: 15, core: false }, false);
+            }
+            Ok(())
+        })
+    }
+
+    fn kill(&self) -> BoxFuture<'static, std::io::Result<()>> {
+        self.finish(ExitStatus::Signal { signal: 9, core: false }, false);
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// The clock of people, from the clock of the test.
+fn unix_ms() -> i64 {
+    thread_local!(static BEGIN: Instant = Instant::now());
+    1_790_000_000_000 + i64::try_from(BEGIN.with(Instant::elapsed).as_millis()).expect("small")
+}
+
+impl Host for Arc<World> {
+    fn start(&self, order: StartOrder) -> BoxFuture<'static, Result<Live, StartFailure>> {
+        let world = Arc::clone(self);
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            if world.facts().launch_away {
+                return Err(StartFailure::Later);
+            }
+            Ok(Arc::new(world.begin_run(&order)) as Live)
+        })
+    }
+
+    fn probe(&self, _: AppNumber, port: u16, _: Hostname, first_byte_within: Duration) -> BoxFuture<'static, ProbeOutcome> {
+        let world = Arc::clone(self);
+        Box::pin(async move {
+            let now = world.now();
+            let Some(run) = world.facts().ports.get(&port).cloned() else { return ProbeOutcome::Failed("refused".to_owned()) };
+            world.facts().probes.push((now, format!("{} {}", run.run.instance, run.run.version)));
+            if !run.is_alive() || !run.is_booted() {
+                return ProbeOutcome::Failed("refused".to_owned());
+            }
+            if *run.hung.lock().expect("lock") {
+                tokio::time::sleep(first_byte_within).await;
+                return ProbeOutcome::Failed("no byte within 5 s".to_owned());
+            }
+            ProbeOutcome::Status(run.behaviour.status)
+        })
+    }
+
+    fn last_byte(&self, run: RunId) -> BoxFuture<'static, Option<Duration>> {
+        let age = self.facts().traffic.get(&run.number).map(Instant::elapsed);
+        Box::pin(async move { age })
+    }
+
+    fn last_lines(&self, _: AppNumber, instance: String, _: i64) -> BoxFuture<'static, Vec<String>> {
+        Box::pin(async move { vec![format!("last words of {instance}")] })
+    }
+
+    fn tidy(&self, _: AppNumber, folder: String) -> BoxFuture<'static, ()> {
+        self.facts().tidied.push(folder);
+        Box::pin(async {})
+    }
+
+    fn remember(&self, _: AppNumber, folder: &str, record: &RunRecord) {
+        self.facts().records.insert(folder.to_owned(), record.clone());
+    }
+
+    fn next_run_number(&self, _: AppNumber) -> u64 {
+        let mut facts = self.facts();
+        facts.number += 1;
+        facts.number
+    }
+
+    fn port_is_free(&self, _: u16) -> bool {
+        true
+    }
+
+    fn unix_ms(&self) -> i64 {
+        unix_ms()
+    }
+
+    fn random(&self) -> u64 {
+        0
+    }
+}
+
+/// An app's task in the world.
+pub(super) struct App {
+    pub(super) target: watch::Sender<Arc<AppTarget>>,
+    pub(super) messages: mpsc::Sender<Message>,
+    pub(super) observed: watch::Receiver<AppObserved>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+/// What apps of the box share, with so many starts at a time.
+pub(super) fn shared(starts: usize) -> Arc<Shared> {
+    Arc::new(Shared {
+        starts: Arc::new(Semaphore::new(starts)),
+        liveness_restarts: Arc::new(Semaphore::new(crate::limits::LIVENESS_RESTARTS_PER_BOX)),
+        leases: Mutex::new(PortLeases::new(20_000..=20_999)),
+    })
+}
+
+/// `v1 Serve web=2 bot=1`, for app `hello` with number 17.
+pub(super) fn target(releases: &[&str]) -> AppTarget {
+    crate::reconcile::tests::target(releases)
+}
+
+impl App {
+    pub(super) fn start(world: &Arc<World>, target: AppTarget) -> Self {
+        Self::start_with(world, target, shared(4), Vec::new())
+    }
+
+    pub(super) fn start_with(world: &Arc<World>, target: AppTarget, shared: Arc<Shared>, found: Vec<Found>) -> Self {
+        let target = Arc::new(target);
+        let (targets, target_inbox) = watch::channel(Arc::clone(&target));
+        let (messages, message_inbox) = mpsc::channel(16);
+        let (observed, seen) = watch::channel(AppObserved::default());
+        let host: Arc<dyn Host> = Arc::new(Arc::clone(world));
+        let task = AppTask::new(target.number, host, shared, target);
+        let task = tokio::spawn(task.run(Inbox { target: target_inbox, messages: message_inbox, observed, found }));
+        Self { target: targets, messages, observed: seen, task }
+    }
+
+    /// Kills the server: nobody looks after the runs any more.
+    pub(super) async fn kill_server(self) {
+        self.task.abort();
+        assert!(self.task.await.is_err_and(|error| error.is_cancelled()), "the app's task had panicked");
+    }
+
+    pub(super) fn set(&self, releases: &[&str]) {
+        let old = self.target.borrow().clone();
+        self.target.send_replace(Arc::new(AppTarget { releases: target(releases).releases, ..(*old).clone() }));
+    }
+
+    /// Raises restart counters.
+    pub(super) fn restart(&self, names: &[&str]) {
+        let mut target = (**self.target.borrow()).clone();
+        for name in names {
+            *target.restarts.entry(InstanceId::parse(&target.app, name).expect("instance")).or_default() += 1;
+        }
+        self.target.send_replace(Arc::new(target));
+    }
+
+    pub(super) fn seen(&self, name: &str) -> Option<InstanceObserved> {
+        self.observed.borrow().instances.iter().find(|i| format!("{} {}", i.instance.name(), i.version) == name).cloned()
+    }
+
+    pub(super) fn phase(&self, name: &str) -> Option<InstancePhase> {
+        self.seen(name).map(|instance| instance.phase)
+    }
+
+    /// Waits until an instance is in a phase; a deadline in the test's own time.
+    pub(super) async fn wait(&mut self, name: &str, phase: InstancePhase) -> InstanceObserved {
+        let matches = |observed: &AppObserved| {
+            observed.instances.iter().any(|i| format!("{} {}", i.instance.name(), i.version) == name && i.phase == phase)
+        };
+        let waited = tokio::time::timeout(Duration::from_hours(1), self.observed.wait_for(matches)).await;
+        assert!(waited.is_ok_and(|seen| seen.is_ok()), "{name} never became {phase:?}: {:?}", self.observed.borrow());
+        self.seen(name).expect("seen")
+    }
+
+    /// Control and router as they should be: whatever drains is released after a moment.
+    pub(super) fn release_what_drains(&self, after: Duration) {
+        let mut observed = self.observed.clone();
+        let messages = self.messages.clone();
+        tokio::spawn(async move {
+            let mut released: Vec<u64> = Vec::new();
+            while observed.changed().await.is_ok() {
+                let draining: Vec<u64> = {
+                    let seen = observed.borrow_and_update();
+                    let drain = seen.instances.iter().filter(|i| i.phase == InstancePhase::Draining);
+                    drain.filter_map(|i| i.run.as_ref().map(|run| run.number)).collect()
+                };
+                for number in draining {
+                    if !released.contains(&number) {
+                        released.push(number);
+                        tokio::time::sleep(after).await;
+                        // The task may have ended.
+                        let _ = messages.send(Message::Released(number)).await;
+                    }
+                }
+            }
+        });
+    }
+
+    pub(super) async fn halt(&self, grace: Duration) -> u32 {
+        let (done, stopped) = oneshot::channel();
+        self.messages.send(Message::Halt { grace, done }).await.expect("the task listens");
+        tokio::time::timeout(Duration::from_secs(100), stopped).await.expect("in time").expect("answered")
+    }
+}
+
+pub(super) async fn pass(seconds: f64) {
+    tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+}
