@@ -38,7 +38,6 @@ mod switch;
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -74,7 +73,7 @@ struct Shared {
     writer: Lane,
     cipher: Arc<Cipher>,
     path: PathBuf,
-    _lock: Option<File>,
+    _lock: Option<open::Lock>,
     /// Makes every transaction give up just before its commit.
     #[cfg(test)]
     gives_up: Arc<std::sync::atomic::AtomicBool>,
@@ -136,7 +135,7 @@ impl Store {
         writer: Lane,
         cipher: Cipher,
         path: PathBuf,
-        lock: Option<File>,
+        lock: Option<open::Lock>,
     ) -> Self {
         let shared = Shared {
             reader,

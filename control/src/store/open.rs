@@ -15,7 +15,19 @@ pub(super) struct Opened {
     pub(super) writer: Connection,
     pub(super) reader: Connection,
     /// Held as long as the store lives; the kernel lets go of it when the server is killed.
-    pub(super) lock: File,
+    pub(super) lock: Lock,
+}
+
+/// The lock of one server on one database.
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    /// Closing the file is not enough: a child that was just forked, and has not called
+    /// exec yet, holds a copy.
+    fn drop(&mut self) {
+        // The kernel lets go of it at the end of the process in any case.
+        drop(self.0.unlock());
+    }
 }
 
 /// Opens or makes the database. A file that is damaged, foreign or too new is refused
@@ -71,7 +83,7 @@ pub(super) fn make_folder_of(path: &Path) -> Result<PathBuf, StoreError> {
 }
 
 /// Two servers on one file would each believe to be the only writer.
-fn lock(path: &Path) -> Result<File, StoreError> {
+fn lock(path: &Path) -> Result<Lock, StoreError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let name = PathBuf::from(name);
@@ -83,7 +95,7 @@ fn lock(path: &Path) -> Result<File, StoreError> {
         .open(&name)
         .map_err(|error| StoreError::file("open", &name, error))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse {
             path: path.to_owned(),
         }),
