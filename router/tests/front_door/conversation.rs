@@ -1,9 +1,12 @@
 //! Server and router: who comes, who goes, what is kept.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use model::{AppRoutes, Pool, RoutedInstance};
 use router::{RouterClient, RouterEvent, Timeouts};
+use tokio::sync::Semaphore;
 
 use crate::support::{App, Front, Wire, get, hurried, listening, routes, run, serving, until, within};
 
@@ -54,10 +57,15 @@ async fn a_router_without_a_server_serves_its_last_table_and_takes_the_next_serv
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replaced_router_drains_while_the_next_one_serves() {
     let mut front = Front::start().await;
-    let slow = App::start(|mut wire| async move {
-        wire.request().await;
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        wire.say("slow but whole").await;
+    let go = Arc::new(Semaphore::new(0));
+    let wait = go.clone();
+    let slow = App::start(move |mut wire| {
+        let wait = wait.clone();
+        async move {
+            wire.request().await;
+            let _ = wait.acquire().await.expect("open");
+            wire.say("slow but whole").await;
+        }
     })
     .await;
     front.serve("hello", &[slow.port]).await;
@@ -70,7 +78,13 @@ async fn a_replaced_router_drains_while_the_next_one_serves() {
     assert!(front.client.applied().await);
     front.client.put(routes("hello", Pool::Serve(vec![RoutedInstance { run: run("hello", 2), port: slow.port }])));
     // Idle means: also in the router that drains.
-    within("idle", front.client.idle(run("hello", 1))).await;
+    let mut idle = tokio::spawn({
+        let client = front.client.clone();
+        async move { client.idle(run("hello", 1)).await }
+    });
+    assert!(front.client.applied().await && !idle.is_finished());
+    go.add_permits(10);
+    within("idle", &mut idle).await.expect("no panic");
     assert_eq!(in_flight.answer().await.text(), "slow but whole");
     in_flight.closed().await;
     assert_eq!(front.get("hello").await.text(), "slow but whole");
@@ -149,12 +163,12 @@ async fn routes_of_many_hosts_change_during_load() {
     let name = |n: usize| format!("app-{n}");
     front.client.replace((0..APPS).map(|n| routes(&name(n), serving(&name(n), &[app.port]))).collect());
     assert!(front.client.applied().await);
-    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let stop = Arc::new(AtomicBool::new(false));
     let (address, stopped) = (front.address, stop.clone());
     let load = tokio::spawn(async move {
         let mut count = 0;
         let mut wire = Wire::connect(address).await;
-        while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+        while !stopped.load(Ordering::Relaxed) {
             wire.send(get(&format!("app-{}", count % APPS))).await;
             assert_eq!(wire.answer().await.status, 200);
             count += 1;
@@ -171,7 +185,7 @@ async fn routes_of_many_hosts_change_during_load() {
         }
         assert!(front.client.applied().await);
     }
-    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    stop.store(true, Ordering::Relaxed);
     assert!(within("the load", load).await.expect("every request was answered") > 0);
 }
 

@@ -64,7 +64,7 @@ async fn a_frozen_listener_with_a_full_queue_is_h19() {
     let front = Front::with(hurried()).await;
     // Nobody accepts, and one connection fills the queue.
     let frozen = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    rustix_listen(&frozen);
+    rustix::net::listen(&frozen, 0).expect("a short queue");
     let address = frozen.local_addr().expect("an address");
     let mut filling = Vec::new();
     for _ in 0..4 {
@@ -76,10 +76,6 @@ async fn a_frozen_listener_with_a_full_queue_is_h19() {
     assert!([503, 504].contains(&answer.status), "{answer:?}");
     assert!(answer.text().contains("H19") || answer.text().contains("H12"), "{}", answer.text());
     filling.iter().for_each(tokio::task::JoinHandle::abort);
-}
-
-fn rustix_listen(listener: &std::net::TcpListener) {
-    rustix::net::listen(listener, 0).expect("a short queue");
 }
 
 #[tokio::test]
@@ -188,8 +184,8 @@ async fn a_visitor_who_leaves_after_a_second_of_silence_is_trouble() {
     front.serve("hello", &[app.port]).await;
     let mut wire = front.visit().await;
     wire.send(get("hello")).await;
-    // The visitor's patience is what this is about.
-    tokio::time::sleep(Duration::from_millis(router::limits::LEFT_AFTER_MS + 100)).await;
+    let patience = Duration::from_millis(router::limits::LEFT_AFTER_MS + 100);
+    assert!(tokio::time::timeout(patience, wire.answer()).await.is_err());
     drop(wire);
     assert_eq!(front.event().await, RouterEvent::Trouble { run: run("hello", 1), kind: TroubleKind::Left });
 }

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod conversation;
+mod crowds;
 mod failures;
 mod requests;
 mod support;

@@ -118,7 +118,7 @@ async fn an_apps_own_port_needs_no_name() {
     }
     let mut old = Wire::connect(address).await;
     old.send("GET / HTTP/1.0\r\n\r\n").await;
-    assert!(String::from_utf8_lossy(&old.to_end().await).ends_with("by port"));
+    assert!(String::from_utf8_lossy(&old.rest().await).ends_with("by port"));
 }
 
 #[tokio::test]
@@ -217,7 +217,7 @@ async fn an_upgrade_is_a_tunnel_both_ways_with_half_close() {
         wire.stream.write_all(&block).await.expect("the tunnel is open");
     }
     wire.stream.shutdown().await.expect("half closed");
-    assert_eq!(wire.to_end().await, format!("got {}", 20 * 1024 * 1024 + 5).into_bytes());
+    assert_eq!(wire.rest().await, format!("got {}", 20 * 1024 * 1024 + 5).into_bytes());
 }
 
 #[tokio::test]
@@ -248,8 +248,9 @@ async fn slow_clients_are_let_go() {
     }
     let mut dripping = front.visit().await;
     let head = get("hello");
+    let mut pace = tokio::time::interval(std::time::Duration::from_millis(40));
     for byte in head.bytes() {
-        tokio::time::sleep(std::time::Duration::from_millis(40)).await;
+        pace.tick().await;
         // Once it is answered the connection may close any time.
         let _ = dripping.stream.write_all(&[byte]).await;
     }

@@ -22,10 +22,31 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Waits for something, with a deadline.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(DEADLINE, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("{what} did not happen within {DEADLINE:?}"),
+    tokio::time::timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("{what} did not happen within {DEADLINE:?}"))
+}
+
+/// Runs a test's body in a process of its own, since it changes or measures the whole
+/// process. `name` is the test's path.
+pub(crate) fn alone(name: &str, body: impl Future<Output = ()>) {
+    const MARK: &str = "ROUTER_TEST_ALONE";
+    if std::env::var_os(MARK).is_some() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+        return runtime.block_on(body);
     }
+    let output = std::process::Command::new(std::env::current_exe().expect("this test"))
+        .args(["--exact", name, "--nocapture"])
+        .env(MARK, "1")
+        .output()
+        .expect("started");
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && shown.contains("1 passed"), "{shown}");
+}
+
+/// This process's resident memory in bytes.
+pub(crate) fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/statm").expect("statm");
+    let pages: u64 = status.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("pages");
+    pages * 4096
 }
 
 /// Waits until a condition holds.
@@ -308,7 +329,7 @@ impl Wire {
     }
 
     /// Everything until the peer ends.
-    pub(crate) async fn to_end(&mut self) -> Vec<u8> {
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
         while self.fill().await {}
         std::mem::take(&mut self.buffer)
     }
@@ -373,7 +394,7 @@ impl Wire {
         } else if field(&answer.head, "transfer-encoding").is_some() {
             answer.whole = self.chunks(&mut answer.body).await;
         } else {
-            answer.body = self.to_end().await;
+            answer.body = self.rest().await;
         }
         answer
     }

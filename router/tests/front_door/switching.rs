@@ -104,8 +104,9 @@ async fn tunnels_of_a_run_that_left_the_table_are_closed_in_time() {
     let app = App::start(|mut wire| async move {
         wire.head().await;
         wire.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n").await;
+        let mut pace = tokio::time::interval(Duration::from_millis(50));
         loop {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            pace.tick().await;
             wire.send(".").await;
         }
     })
