@@ -162,6 +162,11 @@ impl Control {
         Ok(self.services.store.app(app.identity.number).await?.deploy_branches.into_iter().collect())
     }
 
+    /// The folder of the repository that is the app, if not its top.
+    pub async fn root_of(&self, app: &AppHandle) -> Result<Option<String>, Failure> {
+        Ok(self.services.store.app(app.identity.number).await?.root)
+    }
+
     /// Counts a push that runs, until the guard is dropped.
     pub fn push_guard(self: &Arc<Self>, number: AppNumber) -> PushGuard {
         *self.pushes.lock().unwrap_or_else(PoisonError::into_inner).entry(number).or_default() += 1;

@@ -147,6 +147,13 @@ pub struct BuiltSlug {
 /// Raised when nobody wants the result any more.
 pub type Cancel = watch::Receiver<bool>;
 
+/// Resolves when somebody cancels; never if nobody can any more.
+pub async fn cancelled(cancel: &mut Cancel) {
+    if cancel.wait_for(|cancelled| *cancelled).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
 /// Runs builds in their sandbox.
 pub trait Builders: Send + Sync {
     /// Builds the tar stream that comes out of `source`. `Ok(None)` for a dry run.
@@ -207,8 +214,8 @@ pub trait Repositories: Send + Sync {
     fn create(&self, number: AppNumber) -> BoxFuture<'_, Result<(), Failure>>;
     /// What a ref or commit resolves to, 40 hexadecimal digits.
     fn resolve(&self, number: AppNumber, reference: &str) -> BoxFuture<'_, Result<Option<String>, Failure>>;
-    /// Streams a commit's tree as tar.
-    fn export(&self, number: AppNumber, commit: &str) -> BoxFuture<'_, Result<OwnedFd, Failure>>;
+    /// Streams a commit's tree, or one folder of it, as tar.
+    fn export(&self, number: AppNumber, commit: &str, folder: Option<String>) -> BoxFuture<'_, Result<OwnedFd, Failure>>;
     /// Serves `git push` or `git fetch` on the client's stdio; a push with the hook's socket.
     fn serve(&self, number: AppNumber, verb: Verb, protocol: Option<String>, stdio: Stdio, hook: Option<OwnedFd>) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>>;
     /// Removes what a killed push left behind. Only when none is running.

@@ -62,11 +62,13 @@ impl ConfigVars {
         if value.reveal().len() > limits::ENV_VALUE_BYTES_MAX {
             return Err(Invalid::new("config value of", key.as_str(), "at most 96 KiB, since Linux passes no more to a process"));
         }
-        self.0.insert(key.clone(), value);
-        if self.0.len() > limits::CONFIG_VARS_MAX || self.bytes() > limits::CONFIG_BYTES_MAX {
-            self.0.remove(&key);
+        let replaced = self.0.get(&key).map_or(0, |old| key.as_str().len() + old.reveal().len() + 2);
+        let bytes = self.bytes() - replaced + key.as_str().len() + value.reveal().len() + 2;
+        let count = self.0.len() + usize::from(!self.0.contains_key(&key));
+        if count > limits::CONFIG_VARS_MAX || bytes > limits::CONFIG_BYTES_MAX {
             return Err(Invalid::new("config value of", key.as_str(), "an app has at most 1,000 config vars and 1 MiB in all"));
         }
+        self.0.insert(key, value);
         Ok(())
     }
 

@@ -8,6 +8,8 @@ mod descriptors;
 mod frames;
 mod git;
 mod internal;
+mod server;
+mod settings;
 mod limits;
 
 use std::process::ExitCode;

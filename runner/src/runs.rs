@@ -127,6 +127,19 @@ impl Runs {
         adopt::adopt(self.folder(app, folder)?, &self.launcher).await
     }
 
+    /// The apps that have run folders, the platform among them.
+    pub fn apps(&self) -> io::Result<Vec<AppNumber>> {
+        let entries = match std::fs::read_dir(self.root.join("runs")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut apps = Vec::new();
+        for entry in entries {
+            apps.extend(entry?.file_name().to_str().and_then(|name| name.parse().ok()).map(AppNumber));
+        }
+        Ok(apps)
+    }
+
     /// The run folders of an app.
     pub fn folders(&self, app: AppNumber) -> io::Result<Vec<String>> {
         let entries = match std::fs::read_dir(self.root.join("runs").join(app.to_string())) {

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Instant;
 
 use crate::archive::{ArchiveError, ExtractLimits, LinkRule};
@@ -41,7 +40,7 @@ pub struct Descriptors {
 /// says why; 70: there is nobody to tell.
 ///
 /// The caller closes on exec every descriptor that it hands over.
-pub fn run(descriptors: Descriptors, buildpacks: &[&dyn Buildpack]) -> ExitCode {
+pub fn run(descriptors: Descriptors, buildpacks: &[&dyn Buildpack]) -> u8 {
     // Programs of the build run as the same user: they must not reach into this
     // process for its events and its slug.
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
@@ -55,9 +54,9 @@ pub fn run(descriptors: Descriptors, buildpacks: &[&dyn Buildpack]) -> ExitCode 
         told.tell(event);
     }
     match (told.broken, failed) {
-        (true, _) => ExitCode::from(70),
-        (false, Some(_)) => ExitCode::FAILURE,
-        (false, None) => ExitCode::SUCCESS,
+        (true, _) => 70,
+        (false, Some(_)) => 1,
+        (false, None) => 0,
     }
 }
 

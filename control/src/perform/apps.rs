@@ -201,6 +201,14 @@ fn setting(key: &str, value: &str) -> Result<AppSetting, Failure> {
             }
             Ok(AppSetting::DeployBranches(branches))
         }
-        other => Err(Failure::new(Kind::Usage, "app.bad_setting", format!("unknown setting `{other}`")).fix("known is: deploy-branch=NAME[,NAME]")),
+        "root" if value.is_empty() => Ok(AppSetting::Root(None)),
+        "root" => {
+            let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.starts_with('-');
+            if value.len() > 200 || !value.split('/').all(plain) || value.chars().any(char::is_control) {
+                return Err(Failure::new(Kind::Usage, "app.bad_setting", "this is not a folder of the repository").fix("write it without a leading slash: root=services/api"));
+            }
+            Ok(AppSetting::Root(Some(value.to_owned())))
+        }
+        other => Err(Failure::new(Kind::Usage, "app.bad_setting", format!("unknown setting `{other}`")).fix("known are: deploy-branch=NAME[,NAME] and root=FOLDER")),
     }
 }

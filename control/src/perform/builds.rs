@@ -54,7 +54,7 @@ impl Control {
                     .fix("push it first: git push paas BRANCH")),
             };
         };
-        let source = self.services.repositories.export(number, &commit).await?;
+        let source = self.services.repositories.export(number, &commit, self.root_of(app).await?).await?;
         let request = DeployRequest { actor: call.actor.name().to_owned(), commit, rebuild, dry_run: false, lines, cancel: call.cancel.clone(), reason: Arc::default() };
         match self.deploy(app, request, source).await? {
             Some(deployed) => Ok(DeployReply { release: deployed.version.to_string(), commit: deployed.commit }),

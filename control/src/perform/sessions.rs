@@ -11,7 +11,7 @@ use super::Call;
 use crate::app::AppHandle;
 use crate::control::Control;
 use crate::limits::RUN_SECONDS_MAX;
-use crate::seams::{OneOffOutput, Session};
+use crate::seams::{OneOffOutput, Session, cancelled};
 use crate::store::{DatabaseKind, EventCode};
 
 impl Control {
@@ -115,7 +115,7 @@ async fn follow(session: &dyn Session, call: &mut Call) -> model::ExitStatus {
                 Some(signal) => session.signal(signal).await,
                 None => signals_open = false,
             },
-            _ = call.cancel.wait_for(|c| *c) => {
+            () = cancelled(&mut call.cancel) => {
                 session.kill().await;
                 return session.wait().await;
             }

@@ -45,7 +45,7 @@ struct Source {
 struct Parent {
     folder: PathBuf,
     watch: Option<WatchDescriptor>,
-    accept: Box<dyn Fn(&str) -> bool + Send>,
+    accept: Box<dyn Fn(&str) -> bool + Send + Sync>,
 }
 
 impl std::fmt::Debug for Parent {
@@ -79,7 +79,7 @@ impl Follower {
     pub fn follow_children(
         &mut self,
         parent: &Path,
-        accept: impl Fn(&str) -> bool + Send + 'static,
+        accept: impl Fn(&str) -> bool + Send + Sync + 'static,
     ) -> io::Result<()> {
         let watch = self.watch.add(parent)?;
         self.parents.push(Parent { folder: parent.to_owned(), watch, accept: Box::new(accept) });

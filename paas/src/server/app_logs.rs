@@ -16,7 +16,7 @@ use logs::reader::{Follower, Query, tail};
 use logs::record::Record;
 use logs::segment::{Limits, Writer};
 use model::{AppName, AppNumber};
-use tokio::io::unix::AsyncFd;
+use super::follow;
 use tokio::sync::mpsc;
 
 /// Lines of paas about apps that wait for the disk; more are dropped.
@@ -145,7 +145,7 @@ impl LogFolders {
             follower.follow(folder, marks)?;
         }
         follower.follow_children(&own, |_| true)?;
-        let mut follower = AsyncFd::new(follower)?;
+        let mut follower = follow::watch(follower)?;
         loop {
             let batch = follower.get_mut().take()?;
             for line in &batch.lines {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use api::{Failure, Kind};
 use builder::protocol::{BuildEvent, BuildSpec, EventParser};
 use builder::{Problem, manifest};
-use control::seams::{BoxFuture, BuildRequest, Builders, BuiltSlug, Cancel, Lines};
+use control::seams::{BoxFuture, BuildRequest, Builders, BuiltSlug, Cancel, Lines, cancelled};
 use model::{AppNumber, SlugId};
 use runner::runs::{Output, RunRequest, Runs};
 use rustix::fs::{AtFlags, Mode, OFlags};
@@ -58,10 +58,7 @@ impl LocalBuilders {
         tokio::pin!(read);
         let told = tokio::select! {
             told = &mut read => told,
-            cancelled = cancel.wait_for(|c| *c) => match cancelled {
-                Ok(_) => Err(Failure::new(Kind::Failed, "build.cancelled", "cancelled, nothing was deployed")),
-                Err(_) => read.await,
-            },
+            () = cancelled(&mut cancel) => Err(Failure::new(Kind::Failed, "build.cancelled", "cancelled, nothing was deployed")),
             () = tokio::time::sleep(BUILD_MAX) => Err(Failure::new(Kind::Failed, "build.too_long", "the build took longer than 2 h")),
         };
         // Killed first, then its output is looked at: what a build leaves is hostile data.

@@ -11,7 +11,7 @@ use logs::reader::{Batch, Follower, Marks, Query, tail};
 use model::engine::{AppObserved, AppTarget, OneOff};
 use model::{AppName, AppNumber, ExitStatus, RunId};
 use runner::{OneOffRun, RunOnceError, Runner};
-use tokio::io::unix::AsyncFd;
+use super::follow;
 use tokio::sync::watch;
 
 use super::internal_run::not_started;
@@ -51,7 +51,7 @@ impl LocalEngine {
 async fn tell_lines(folder: &Path, marks: Marks, lines: &Lines, run: &OneOffRun) -> io::Result<()> {
     let mut follower = Follower::new()?;
     follower.follow(folder, marks)?;
-    let mut follower = AsyncFd::new(follower)?;
+    let mut follower = follow::watch(follower)?;
     let ended = run.end();
     tokio::pin!(ended);
     loop {

@@ -17,7 +17,7 @@ use control::access::Actor;
 use control::app::AppHandle;
 use control::deploy::DeployRequest;
 use control::push::{self, PushOptions, PushPlan};
-use control::seams::{Lines, Session, Stdio};
+use control::seams::{Lines, Session, Stdio, cancelled};
 use control::store::PushNumber;
 use control::{Control, limits::PUSH_LINES_QUEUED_MAX};
 use model::RefName;
@@ -62,7 +62,7 @@ async fn serve_git(control: &Arc<Control>, actor: &Actor, git: Git, stdio: Stdio
 async fn until_end(session: &dyn Session, mut cancel: watch::Receiver<bool>) -> u8 {
     tokio::select! {
         status = session.wait() => status.shell_code(),
-        _ = cancel.wait_for(|c| *c) => {
+        () = cancelled(&mut cancel) => {
             // A fetch whose client is gone ends by itself at its next write; do not wait for that.
             session.kill().await;
             session.wait().await.shell_code()
@@ -159,7 +159,7 @@ impl Push {
                 let mut cancel = self.cancel.clone();
                 tokio::select! {
                     turn = deploying.lock_owned() => turn,
-                    _ = cancel.wait_for(|c| *c) => return Err(Failure::new(Kind::Failed, "build.cancelled", "cancelled, nothing was deployed")),
+                    () = cancelled(&mut cancel) => return Err(Failure::new(Kind::Failed, "build.cancelled", "cancelled, nothing was deployed")),
                 }
             }
         };
@@ -228,7 +228,7 @@ impl Push {
                         }
                     }
                 },
-                _ = cancel.wait_for(|c| *c), if !gone => {
+                () = cancelled(&mut cancel), if !gone => {
                     gone = true;
                     stop.send_replace(true);
                 }
@@ -239,7 +239,8 @@ impl Push {
     /// Asks the hook for the tree; it comes through a pipe that the build reads from.
     async fn request_source(&self, commit: &str) -> Result<OwnedFd, Failure> {
         let (reader, writer) = std::io::pipe().map_err(|error| Failure::internal("no pipe for the source", &error))?;
-        let message = ToHook::SendSource { commit: commit.to_owned() };
+        let folder = self.control.root_of(&self.app).await?;
+        let message = ToHook::SendSource { commit: commit.to_owned(), folder };
         send_message(&self.stream, &message, Some(writer.into())).await.map_err(|error| {
             Failure::new(Kind::Failed, "push.hook_gone", "the push ended before its source arrived").caused_by(&error)
         })?;

@@ -17,9 +17,8 @@ pub struct AuthorizedKeys {
 }
 
 impl AuthorizedKeys {
-    /// For a root folder.
-    pub fn new(runs: Runs, root: &Path) -> Self {
-        let paas = runs.paas_binary().to_owned();
+    /// For a root folder and the binary in it that sshd should run.
+    pub fn new(runs: Runs, root: &Path, paas: PathBuf) -> Self {
         Self { runs, root: root.to_owned(), paas }
     }
 

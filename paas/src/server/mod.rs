@@ -14,6 +14,7 @@ mod builds;
 mod databases;
 mod doors;
 mod engine;
+mod follow;
 mod front_door;
 mod git_session;
 mod host;
@@ -67,6 +68,8 @@ pub struct ServerStart {
     pub is_root: bool,
     /// The user id of sshd's login user, if it exists.
     pub login_uid: Option<u32>,
+    /// The copy of this binary below the root folder.
+    pub paas: PathBuf,
     /// Toolchains outside `/usr` that builds see.
     pub toolchain_roots: Vec<String>,
 }
@@ -148,7 +151,7 @@ async fn services(
         databases: Arc::new(databases),
         repositories: Arc::new(LocalRepositories::new(runs.clone(), born_unix_ms)),
         logs: Arc::new(logs),
-        login_keys: Arc::new(login_keys::AuthorizedKeys::new(runs.clone(), &start.root)),
+        login_keys: Arc::new(login_keys::AuthorizedKeys::new(runs.clone(), &start.root, start.paas.clone())),
         host: host.clone(),
         clock: unix_ms,
         fatal: end_server,

@@ -118,13 +118,17 @@ impl Repositories for LocalRepositories {
         })
     }
 
-    fn export(&self, number: AppNumber, commit: &str) -> BoxFuture<'_, Result<OwnedFd, Failure>> {
+    fn export(&self, number: AppNumber, commit: &str, folder: Option<String>) -> BoxFuture<'_, Result<OwnedFd, Failure>> {
         let commit = commit.to_owned();
         Box::pin(async move {
             let (reader, writer) = io::pipe().map_err(|error| plumbing(&error))?;
             let (stdin, stdout, stderr) = (|| Ok::<_, io::Error>((null()?, null()?, null()?)))().map_err(|error| plumbing(&error))?;
             let output = Output::Inherit { stdin, stdout, stderr, terminal: false };
-            let spec = spec(&["/paas", "internal", "export", &commit], "/repository", &GIT_ENVIRONMENT);
+            let mut words = vec!["/paas", "internal", "export", &commit];
+            if let Some(folder) = &folder {
+                words.extend(["--folder", folder]);
+            }
+            let spec = spec(&words, "/repository", &GIT_ENVIRONMENT);
             self.start(launch::Profile::Export, number, output, vec![writer.into()], spec).await?;
             Ok(reader.into())
         })
