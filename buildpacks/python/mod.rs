@@ -44,7 +44,7 @@ impl Buildpack for Python {
         plan.host_paths = chosen.interpreter.host_path.iter().map(|path| path.display().to_string()).collect();
         plan.needs_postgresql = DRIVERS.iter().any(|driver| requirements.has(driver));
         frameworks::start(tree, &requirements, &mut plan)?;
-        stages(&mut plan, chosen.interpreter, &requirements, tree)?;
+        stages(&mut plan, chosen.interpreter, &requirements)?;
         Ok(Some(plan))
     }
 }
@@ -89,13 +89,13 @@ fn environment() -> BTreeMap<String, String> {
     pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
-fn stages(plan: &mut BuildPlan, python: &Interpreter, requirements: &Requirements, tree: &dyn SourceTree) -> Result<(), PlanError> {
+fn stages(plan: &mut BuildPlan, python: &Interpreter, requirements: &Requirements) -> Result<(), PlanError> {
     let program = python.path.display().to_string();
-    if !tree.has_file("requirements.txt") {
+    if !requirements.anything {
         plan.stages.push(Stage {
-            title: "Making a virtual environment (no requirements.txt: nothing to install)".to_owned(),
+            title: "Making a virtual environment (no requirements: nothing to install)".to_owned(),
             doing: "making a virtual environment".to_owned(),
-            commands: vec![BuildCommand::new([program.as_str(), "-m", "venv", "--without-pip", VENV])],
+            commands: vec![BuildCommand::new([program.as_str(), "-m", "venv", "--clear", "--without-pip", VENV])],
             cache: None,
             timeout: None,
         });
@@ -104,11 +104,11 @@ fn stages(plan: &mut BuildPlan, python: &Interpreter, requirements: &Requirement
     let pip = python.installer.as_deref().ok_or_else(|| no_pip(python))?;
     let mut commands = if understands_other_pythons(pip) {
         vec![
-            BuildCommand::new([program.as_str(), "-m", "venv", "--without-pip", VENV]),
+            BuildCommand::new([program.as_str(), "-m", "venv", "--clear", "--without-pip", VENV]),
             install([program.as_str(), "-m", "pip", "--python", ".venv/bin/python"]),
         ]
     } else {
-        vec![BuildCommand::new([program.as_str(), "-m", "venv", VENV]), install([".venv/bin/python", "-m", "pip"])]
+        vec![BuildCommand::new([program.as_str(), "-m", "venv", "--clear", VENV]), install([".venv/bin/python", "-m", "pip"])]
     };
     // A slug has no times, so byte code must not be checked against them; made here,
     // it is not made again at each start. Packages ship files that no Python compiles.

@@ -16,6 +16,8 @@ pub(super) struct Requirements {
     pub(super) files: Vec<(String, Vec<u8>)>,
     /// Something is installed from the repository itself, so any file may matter.
     pub(super) local: bool,
+    /// There is a line that is neither empty nor a comment.
+    pub(super) anything: bool,
 }
 
 impl Requirements {
@@ -51,6 +53,7 @@ impl Requirements {
         if line.is_empty() || line.starts_with('#') {
             return None;
         }
+        self.anything = true;
         if let Some(included) = included(line) {
             let path = if folder.is_empty() { included.to_owned() } else { format!("{folder}/{included}") };
             let path = path.trim_start_matches("./").to_owned();
