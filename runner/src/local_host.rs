@@ -77,24 +77,11 @@ impl LocalHost {
         self.0.run_numbers.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
     }
 
-    /// The numbers of the apps that have run folders.
-    pub(crate) fn apps_with_runs(&self) -> std::io::Result<Vec<AppNumber>> {
-        let entries = match std::fs::read_dir(self.0.root.join("runs")) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries?,
-        };
-        let mut numbers = Vec::new();
-        for entry in entries {
-            let name = entry?.file_name();
-            numbers.extend(name.to_str().and_then(|text| text.parse().ok()).map(AppNumber).filter(|n| *n != AppNumber::PLATFORM));
-        }
-        Ok(numbers)
-    }
-
-    /// Looks at every run folder of an app, adopting what lives.
+    /// Looks at every run folder of an app that is of this crate's making, adopting what
+    /// lives. Builds and git have theirs beside them.
     pub(crate) async fn found(&self, number: AppNumber) -> std::io::Result<Vec<Found>> {
         let mut found = Vec::new();
-        for folder in self.0.runs.folders(number)? {
+        for folder in self.0.runs.folders(number)?.into_iter().filter(|folder| is_helper(folder) || is_process(folder)) {
             let record = RunRecord::read(&self.folder(number, &folder));
             let state = match self.0.runs.adopt(number, &folder).await {
                 Ok(Adopted::Live(run)) => FoundState::Live(Arc::new(LocalRun(run))),
@@ -104,9 +91,24 @@ impl LocalHost {
                     continue;
                 }
             };
-            found.push(Found { folder, record, state });
+            if is_helper(&folder) {
+                self.end_helper(number, &folder, state).await;
+            } else {
+                found.push(Found { folder, record, state });
+            }
         }
         Ok(found)
+    }
+
+    /// Unpacking and emptying are done again by whoever needs them.
+    async fn end_helper(&self, number: AppNumber, folder: &str, state: FoundState) {
+        if let FoundState::Live(live) = state {
+            if let Err(error) = live.kill().await {
+                tracing::warn!(%error, app = %number, folder, "a helper of an earlier server cannot be killed");
+            }
+            live.gone().await;
+        }
+        self.tidy_now(number, folder).await;
     }
 
     /// The shim's order for a process.
@@ -157,10 +159,7 @@ impl LocalHost {
     }
 
     pub(crate) async fn tidy_now(&self, number: AppNumber, folder: &str) {
-        let layer = self.0.root.join("layers").join(number.to_string()).join(folder);
-        if std::fs::symlink_metadata(&layer).is_ok()
-            && let Err(error) = self.0.runs.wipe(number, &format!("layers/{folder}")).await
-        {
+        if let Err(error) = self.0.runs.wipe(number, &format!("layers/{folder}")).await {
             tracing::warn!(%error, app = %number, folder, "the writable layer of a run could not be removed");
         }
         if let Err(error) = self.0.runs.forget(number, folder)
@@ -290,6 +289,18 @@ impl Execution for LocalRun {
     }
 }
 
+fn is_helper(folder: &str) -> bool {
+    ["unpack-", "wipe-"].iter().any(|prefix| folder.starts_with(prefix))
+}
+
+/// `web.1-v7-42`
+fn is_process(folder: &str) -> bool {
+    let Some((rest, number)) = folder.rsplit_once('-') else { return false };
+    let Some((instance, version)) = rest.rsplit_once('-') else { return false };
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    instance.contains('.') && digits(number) && version.strip_prefix('v').is_some_and(digits)
+}
+
 fn start_failure(error: &StartError) -> StartFailure {
     match error {
         StartError::LaunchGone => StartFailure::Later,
@@ -306,4 +317,20 @@ pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_folders_of_processes_and_helpers_are_touched() {
+        for ours in ["web.1-v7-42", "my-bot.12-v1-1", "run.17-v3-9"] {
+            assert!(is_process(ours), "{ours}");
+        }
+        for theirs in ["build-3", "git-12", "wipe-1790000000000-0", "web.1-v7-", "web.1-7-1", "-v1-1"] {
+            assert!(!is_process(theirs), "{theirs}");
+        }
+        assert!(is_helper("unpack-3") && !is_helper("build-3"));
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use model::engine::OneOff;
 use model::{AppNumber, ProcessType, RunId};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::environment::Process;
 use crate::host::{Found, FoundState, Host, Live, StartFailure};
@@ -93,7 +93,22 @@ impl OneOffs {
         Self { host, tasks, live: Arc::default() }
     }
 
+    /// A caller that goes away while the start is under way gets nothing to hold: what it
+    /// asked for is killed.
     pub(crate) async fn run(&self, one_off: OneOff, output: OneOffOutput) -> Result<OneOffRun, RunOnceError> {
+        let (answer, answered) = oneshot::channel();
+        let one_offs = self.clone();
+        self.tasks.spawn(async move {
+            if let Err(Ok(unwanted)) = answer.send(one_offs.start(one_off, output).await)
+                && let Err(error) = unwanted.kill().await
+            {
+                tracing::warn!(%error, run = %unwanted.run.folder(), "a one-off that nobody waits for could not be killed");
+            }
+        });
+        answered.await.unwrap_or(Err(RunOnceError::Failed("the server is ending".to_owned())))
+    }
+
+    async fn start(&self, one_off: OneOff, output: OneOffOutput) -> Result<OneOffRun, RunOnceError> {
         let number = one_off.number;
         let run = RunId {
             instance: one_off.instance.clone(),

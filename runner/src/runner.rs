@@ -108,7 +108,8 @@ impl Runner {
     /// follow claim their runs; then call [`Runner::stop_unclaimed`].
     pub async fn adopt(&self) -> std::io::Result<AdoptReport> {
         let mut report = AdoptReport::default();
-        for number in self.0.host.apps_with_runs()? {
+        let apps = self.0.host.runs().apps()?;
+        for number in apps.into_iter().filter(|number| *number != AppNumber::PLATFORM) {
             for found in self.0.host.found(number).await? {
                 match found.state {
                     FoundState::Live(_) => report.live += 1,
