@@ -6,8 +6,10 @@
 //! client ◀──to_client── encode ◀─ decode ◀── head, body ── app
 //! ```
 
+mod down;
+mod up;
+
 use std::future::{Future, poll_fn};
-use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll};
 
@@ -16,14 +18,12 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
 use crate::client_side::ClientSide;
-use crate::http::body::{Decoder, encode, encode_end};
+use crate::http::body::{Decoder, encode};
 use crate::http::head::Scanner;
 use crate::http::request::Request;
-use crate::http::response::{self, Response};
 use crate::http::{Framing, HttpError};
 use crate::instance::{Instance, Unanswered};
-use crate::limits;
-use crate::pending::{Pending, poll_read_with};
+use crate::pending::Pending;
 use crate::state::Timeouts;
 
 /// How an exchange ended.
@@ -157,7 +157,9 @@ impl<'a, C: AsyncRead + AsyncWrite + Unpin> Exchange<'a, C> {
 
     /// Runs it to its end.
     pub(crate) async fn run(&mut self) -> End {
-        let mut timer = pin!(sleep_until(self.deadline()));
+        // Looked at no later than the shortest window after whatever moved last.
+        let step = self.timeouts.first_byte.min(self.timeouts.rolling_window);
+        let mut timer = pin!(sleep_until(self.activity + step));
         poll_fn(|cx| {
             loop {
                 if let Poll::Ready(end) = self.poll_step(cx) {
@@ -167,11 +169,11 @@ impl<'a, C: AsyncRead + AsyncWrite + Unpin> Exchange<'a, C> {
                     return Poll::Pending;
                 }
                 // Bytes do not move the timer, they only move what it is compared with.
-                let deadline = self.deadline();
-                if deadline <= Instant::now() {
+                let (deadline, now) = (self.deadline(), Instant::now());
+                if deadline <= now {
                     return Poll::Ready(self.timed_out());
                 }
-                timer.as_mut().reset(deadline);
+                timer.as_mut().reset(deadline.min(now + step));
             }
         })
         .await
@@ -221,236 +223,6 @@ impl<'a, C: AsyncRead + AsyncWrite + Unpin> Exchange<'a, C> {
         self.told.keep_app &= uploaded && !self.excess;
         End::Complete
     }
-
-    /// Moves the request on; true if something moved.
-    fn step_up(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        if !self.to_app.is_empty() {
-            return match self.to_app.poll_write(&mut self.app, cx) {
-                Poll::Pending => Ok(false),
-                Poll::Ready(Ok(_)) => {
-                    self.activity = Instant::now();
-                    Ok(true)
-                }
-                // It may have answered before it closed: reading will tell.
-                Poll::Ready(Err(_)) => {
-                    self.to_app.clear();
-                    self.upload_state = Upload::Failed;
-                    Ok(true)
-                }
-            };
-        }
-        if self.upload_state == Upload::Failed {
-            return Ok(false);
-        }
-        let going = self.upload_state == Upload::Going;
-        if going && !self.client.ahead.is_empty() {
-            let ahead = std::mem::take(&mut self.client.ahead);
-            self.take_body(&ahead)?;
-            return Ok(true);
-        }
-        if !going && self.client.ahead.len() >= limits::PIPELINED_BYTES_MAX {
-            return Ok(false);
-        }
-        self.read_client(cx)
-    }
-
-    /// Reads body, or what the client sends ahead, or that it is gone.
-    fn read_client(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        let (upload, to_app, framing) = (&mut self.upload, &mut self.to_app, self.request.framing);
-        let ahead = &mut self.client.ahead;
-        let read = poll_read_with(&mut self.client.io, cx, |bytes, _| {
-            let (used, _) = decode_into(upload, framing, bytes, to_app.end())?;
-            ahead.extend_from_slice(&bytes[used..]);
-            Ok(bytes.len())
-        });
-        match read {
-            Poll::Pending => Ok(false),
-            Poll::Ready(Err(_) | Ok(Ok(0))) => Err(End::ClientGone),
-            Poll::Ready(Ok(Err(error))) => Err(End::ClientMalformed(error)),
-            Poll::Ready(Ok(Ok(_))) => {
-                if self.upload_state == Upload::Going {
-                    self.activity = Instant::now();
-                    self.end_upload();
-                }
-                Ok(true)
-            }
-        }
-    }
-
-    /// The moment that the body's last byte is read, so that an app that answers at
-    /// once does not cost the client its connection.
-    fn end_upload(&mut self) {
-        if self.upload.is_done() && self.upload_state == Upload::Going {
-            encode_end(self.request.framing, &self.upload.trailers(), self.to_app.end());
-            self.upload_state = Upload::Read;
-        }
-    }
-
-    fn take_body(&mut self, bytes: &[u8]) -> Result<(), End> {
-        let (used, _) = decode_into(&mut self.upload, self.request.framing, bytes, self.to_app.end()).map_err(End::ClientMalformed)?;
-        self.client.ahead.extend_from_slice(&bytes[used..]);
-        self.end_upload();
-        Ok(())
-    }
-
-    /// Moves the answer on; true if something moved.
-    fn step_down(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        if !self.to_client.is_empty() {
-            return match self.to_client.poll_write(&mut self.client.io, cx) {
-                Poll::Pending => Ok(false),
-                Poll::Ready(Ok(_)) => {
-                    self.activity = Instant::now();
-                    Ok(true)
-                }
-                Poll::Ready(Err(_)) => Err(End::ClientGone),
-            };
-        }
-        if matches!(self.phase, Phase::Finished | Phase::Switched) {
-            return Ok(false);
-        }
-        self.read_app(cx)
-    }
-
-    fn read_app(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        // Taken apart, since the bytes are handled while the socket is lent out.
-        if let Phase::Body { decoder, framing } = &mut self.phase
-            && *framing != Framing::Chunked
-        {
-            let (client, to_client, told) = (&mut self.client.io, &mut self.to_client, &mut self.told);
-            let mut plain = Vec::new();
-            let read = poll_read_with(&mut self.app, cx, |bytes, cx| -> Result<_, End> {
-                let (used, data) = plain_body(decoder, bytes, &mut plain)?;
-                told.bytes += data.len() as u64;
-                to_client.write_through(data, client, cx).map_err(|_| End::ClientGone)?;
-                Ok((bytes.len(), used < bytes.len()))
-            });
-            let done = decoder.is_done();
-            let (read, excess) = match read {
-                Poll::Pending => return Ok(false),
-                Poll::Ready(Err(error)) => return self.on_app_end(Some(&error)),
-                Poll::Ready(Ok(result)) => result?,
-            };
-            if read == 0 {
-                return self.on_app_end(None);
-            }
-            self.on_received();
-            self.excess |= excess;
-            if done {
-                self.phase = Phase::Finished;
-            }
-            return Ok(true);
-        }
-        let mut copy = Vec::new();
-        match poll_read_with(&mut self.app, cx, |bytes, _| copy.extend_from_slice(bytes)) {
-            Poll::Pending => Ok(false),
-            Poll::Ready(Err(error)) => self.on_app_end(Some(&error)),
-            Poll::Ready(Ok(())) if copy.is_empty() => self.on_app_end(None),
-            Poll::Ready(Ok(())) => {
-                self.on_received();
-                self.on_app_bytes(&copy).map(|()| true)
-            }
-        }
-    }
-
-    fn on_received(&mut self) {
-        self.received = true;
-        self.unanswered = None;
-        self.activity = Instant::now();
-        self.instance.stamp();
-    }
-
-    fn on_app_bytes(&mut self, bytes: &[u8]) -> Result<(), End> {
-        match &mut self.phase {
-            Phase::Head { bytes: head, .. } => {
-                head.extend_from_slice(bytes);
-                self.take_heads()
-            }
-            Phase::Body { decoder, framing } => {
-                let framing = *framing;
-                let (used, given) = decode_into(decoder, framing, bytes, self.to_client.end()).map_err(|_| End::Broken)?;
-                self.told.bytes += given;
-                self.excess |= used < bytes.len();
-                self.finish_body();
-                Ok(())
-            }
-            Phase::Finished | Phase::Switched => {
-                self.excess = true;
-                Ok(())
-            }
-        }
-    }
-
-    fn finish_body(&mut self) {
-        if let Phase::Body { decoder, framing } = &self.phase
-            && decoder.is_done()
-        {
-            let trailers = if self.request.wants_trailers { decoder.trailers() } else { Vec::new() };
-            encode_end(*framing, &trailers, self.to_client.end());
-            self.phase = Phase::Finished;
-        }
-    }
-
-    /// Takes every whole head that is there: any number of 1xx, then the answer.
-    fn take_heads(&mut self) -> Result<(), End> {
-        while let Phase::Head { bytes, scanner } = &mut self.phase {
-            let Some(length) = scanner.find_end(bytes).map_err(End::Malformed)? else { return Ok(()) };
-            let rest = bytes.split_off(length);
-            let response = Response::parse(std::mem::take(bytes), self.request.is_head()).map_err(End::Malformed)?;
-            if response.status == 101 {
-                if !self.request.wants_upgrade() {
-                    return Err(End::Malformed(HttpError::Malformed("the app changes a protocol that nobody asked it to change")));
-                }
-                response.write_switch(self.to_client.end());
-                self.to_client.end().extend_from_slice(&rest);
-                self.told.status = Some(101);
-                self.phase = Phase::Switched;
-                return Ok(());
-            }
-            if response.status < 200 {
-                if self.request.minor == 1 {
-                    response.write_for_client(self.client_view(true), self.to_client.end());
-                }
-                self.phase = Phase::Head { bytes: rest, scanner: Scanner::default() };
-                continue;
-            }
-            self.begin_answer(&response);
-            return if rest.is_empty() {
-                self.finish_body();
-                Ok(())
-            } else {
-                self.on_app_bytes(&rest)
-            };
-        }
-        Ok(())
-    }
-
-    fn begin_answer(&mut self, response: &Response) {
-        let framing = response.framing_for(self.client_view(true));
-        let ends_with_close = framing == Framing::UntilClose;
-        // Whoever has not sent its body by now may never send it.
-        let keep = self.keep_alive && self.upload_is_done() && !ends_with_close;
-        response.write_for_client(self.client_view(keep), self.to_client.end());
-        self.told = Told { status: Some(response.status), bytes: 0, keep_client: keep, ends_with_close, keep_app: response.reusable };
-        self.phase = Phase::Body { decoder: Decoder::new(response.framing), framing };
-    }
-
-    fn client_view(&self, keep_alive: bool) -> response::ClientSide {
-        response::ClientSide { minor: self.request.minor, keep_alive, is_head: self.request.is_head() }
-    }
-
-    fn on_app_end(&mut self, error: Option<&io::Error>) -> Result<bool, End> {
-        self.told.keep_app = false;
-        match &self.phase {
-            Phase::Head { .. } if !self.received && self.unanswered.is_none() && self.request.is_repeatable() => Err(End::Stale),
-            Phase::Head { .. } => Err(End::NoAnswer),
-            Phase::Body { decoder, framing } if error.is_none() && decoder.may_end_here() => {
-                encode_end(*framing, &[], self.to_client.end());
-                self.phase = Phase::Finished;
-                Ok(true)
-            }
-            _ => Err(End::Broken),
-        }
-    }
 }
 
 /// Decodes what it can and encodes it again; gives how much of `bytes` is used up, and
@@ -464,16 +236,4 @@ fn decode_into(decoder: &mut Decoder, framing: Framing, bytes: &[u8], out: &mut 
         given += piece.data.len() as u64;
     }
     Ok((used, given))
-}
-
-/// The body bytes of an answer that goes on without chunks: as they are, or collected
-/// in `plain` where the app sent chunks (a client of HTTP/1.0).
-fn plain_body<'a>(decoder: &mut Decoder, bytes: &'a [u8], plain: &'a mut Vec<u8>) -> Result<(usize, &'a [u8]), End> {
-    let first = decoder.next(bytes).map_err(|_| End::Broken)?;
-    if first.used == bytes.len() || decoder.is_done() {
-        return Ok((first.used, first.data));
-    }
-    plain.extend_from_slice(first.data);
-    let (more, _) = decode_into(decoder, Framing::UntilClose, &bytes[first.used..], plain).map_err(|_| End::Broken)?;
-    Ok((first.used + more, plain))
 }
