@@ -32,7 +32,8 @@ impl<W: Write> TarWriter<W> {
     }
 
     pub(crate) fn folder(&mut self, path: &Path) -> io::Result<()> {
-        self.builder.append_data(&mut header(EntryType::Directory, 0o755, 0), path, io::empty())
+        // Folders end with a slash, as tar itself writes them.
+        self.builder.append_data(&mut header(EntryType::Directory, 0o755, 0), path.join(""), io::empty())
     }
 
     /// Writes a file of exactly `size` bytes; a file that has shrunk is an error, one
