@@ -228,8 +228,12 @@ impl AppTask {
                 }
             }
             Message::Activity(number, age) => {
-                if let Some(clock) = self.clock_of(number) {
-                    clock.life(now, age);
+                let Some(clock) = self.clock_of(number) else { return };
+                clock.life(now, age);
+                if !clock.is_failing()
+                    && let Some(key) = self.key_of(number)
+                {
+                    self.event(&key, InstanceEvent::Passed);
                 }
             }
             Message::Trouble(number) => {
