@@ -5,6 +5,7 @@
 use std::convert::Infallible;
 use std::ffi::{CStr, CString};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -110,8 +111,9 @@ fn prepare_descriptors(outputs: Outputs, descriptors: &[OwnedFd]) -> io::Result<
         Some(stdin) => stdin,
         None => std::fs::File::open("/dev/null")?.into(),
     };
-    let mut wanted: Vec<BorrowedFd<'_>> = vec![stdin.as_fd(), outputs.stdout.as_fd(), outputs.stderr.as_fd()];
-    wanted.extend(descriptors.iter().map(AsFd::as_fd));
+    // Never closed by number: those numbers mean the child's descriptors afterwards.
+    let given = ManuallyDrop::new([stdin, outputs.stdout, outputs.stderr]);
+    let wanted: Vec<BorrowedFd<'_>> = given.iter().chain(descriptors).map(AsFd::as_fd).collect();
     arrange(&wanted)
 }
 

@@ -1,21 +1,23 @@
 //! Small files: what the sandbox is furnished with, and the records of the run folder.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 
-/// Reads a memfd from its start, whoever read it before.
+/// Reads a memfd whole. Child and supervisor hold the same one at the same time: neither
+/// may move the other's place in it.
 pub(crate) fn read_bounded(descriptor: OwnedFd, bytes_max: usize) -> io::Result<Vec<u8>> {
-    let mut file = File::from(descriptor);
-    file.rewind()?;
-    let mut bytes = Vec::new();
-    file.take(bytes_max as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > bytes_max {
+    let file = File::from(descriptor);
+    let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+    if length > bytes_max {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
+    let mut bytes = vec![0; length];
+    file.read_exact_at(&mut bytes, 0)?;
     Ok(bytes)
 }
 
