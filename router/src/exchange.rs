@@ -56,7 +56,8 @@ pub(crate) enum End {
 /// What an exchange works with.
 pub(crate) struct Exchange<'a, C> {
     pub(crate) client: &'a mut ClientSide<C>,
-    pub(crate) app: TcpStream,
+    /// Always there between two steps.
+    pub(crate) app: Option<TcpStream>,
     pub(crate) request: &'a Request,
     pub(crate) instance: &'a Instance,
     timeouts: Timeouts,
@@ -125,7 +126,7 @@ impl<'a, C: AsyncRead + AsyncWrite + Unpin> Exchange<'a, C> {
         *to_app.end() = head;
         let phase = Phase::Head { bytes: Vec::new(), scanner: Scanner::default() };
         let mut exchange = Self {
-            client, app, request, instance, timeouts, keep_alive,
+            client, app: Some(app), request, instance, timeouts, keep_alive,
             unanswered: None, to_app, upload: Decoder::new(request.framing),
             upload_state: Upload::Going, to_client: Pending::default(), phase, activity: Instant::now(), received: false,
             excess: false, told: Told::default(),

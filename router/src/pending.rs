@@ -2,7 +2,7 @@
 //! not take yet. Idle connections own no buffer at all.
 
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -66,14 +66,21 @@ impl Pending {
         Poll::Ready(Ok(written))
     }
 
-    /// Writes `data` at once as far as the socket takes it and keeps the rest; only
-    /// while nothing waits already.
+    /// Writes what waits and then `data`, as far as the socket takes it at once, and
+    /// keeps the rest.
     pub(crate) fn write_through<W: AsyncWrite + Unpin>(&mut self, data: &[u8], io: &mut W, cx: &mut Context<'_>) -> io::Result<()> {
-        let written = match Pin::new(io).poll_write(cx, data) {
+        let waiting = &self.bytes[self.start..];
+        let written = match Pin::new(io).poll_write_vectored(cx, &[IoSlice::new(waiting), IoSlice::new(data)]) {
             Poll::Ready(result) => result?,
             Poll::Pending => 0,
         };
-        self.bytes.extend_from_slice(&data[written..]);
+        let of_data = written.saturating_sub(waiting.len());
+        self.start += written - of_data;
+        if self.is_empty() {
+            self.start = 0;
+            self.bytes.clear();
+        }
+        self.bytes.extend_from_slice(&data[of_data..]);
         Ok(())
     }
 }

@@ -151,7 +151,7 @@ impl Visit<'_> {
     }
 
     /// Sends the request and its answer; gives the app's connection back.
-    async fn exchange<C>(&mut self, client: &mut ClientSide<C>, admitted: Admitted) -> (End, Told, TcpStream)
+    async fn exchange<C>(&mut self, client: &mut ClientSide<C>, admitted: Admitted) -> (End, Told, Option<TcpStream>)
     where
         C: AsyncRead + AsyncWrite + Unpin,
     {
@@ -192,7 +192,7 @@ impl Visit<'_> {
         head
     }
 
-    async fn finish<C>(&mut self, client: &mut ClientSide<C>, end: End, told: Told, mut app: TcpStream) -> After
+    async fn finish<C>(&mut self, client: &mut ClientSide<C>, end: End, told: Told, mut app: Option<TcpStream>) -> After
     where
         C: AsyncRead + AsyncWrite + Unpin,
     {
@@ -200,9 +200,9 @@ impl Visit<'_> {
             End::Complete => return self.complete(&told, app),
             End::Switched => {
                 let instance = self.ticket.as_ref().map(|ticket| ticket.instance.clone());
-                let bytes = match &instance {
-                    Some(instance) => tunnel::carry(self.shared, client, &mut app, instance).await.0,
-                    None => 0,
+                let bytes = match (&instance, &mut app) {
+                    (Some(instance), Some(app)) => tunnel::carry(self.shared, client, app, instance).await.0,
+                    _ => 0,
                 };
                 self.log(None, told.status, bytes);
                 return After::Close;
@@ -228,8 +228,8 @@ impl Visit<'_> {
         if told.ends_with_close { After::Reset } else { After::Close }
     }
 
-    fn complete(&self, told: &Told, app: TcpStream) -> After {
-        if let Some(ticket) = self.ticket.as_ref().filter(|_| told.keep_app) {
+    fn complete(&self, told: &Told, app: Option<TcpStream>) -> After {
+        if let (Some(ticket), Some(app), true) = (&self.ticket, app, told.keep_app) {
             ticket.instance.keep_unused(app);
         }
         self.log(None, told.status, told.bytes);

@@ -33,43 +33,20 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Exchange<'_, C> {
     }
 
     fn read_app(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        // Taken apart, since the bytes are handled while the socket is lent out.
-        if let Phase::Body { decoder, framing } = &mut self.phase
-            && *framing != Framing::Chunked
-        {
-            let (client, to_client, told) = (&mut self.client.io, &mut self.to_client, &mut self.told);
-            let mut plain = Vec::new();
-            let read = poll_read_with(&mut self.app, cx, |bytes, cx| -> Result<_, End> {
-                let (used, data) = plain_body(decoder, bytes, &mut plain)?;
-                told.bytes += data.len() as u64;
-                to_client.write_through(data, client, cx).map_err(|_| End::ClientGone)?;
-                Ok((bytes.len(), used < bytes.len()))
-            });
-            let done = decoder.is_done();
-            let (read, excess) = match read {
-                Poll::Pending => return Ok(false),
-                Poll::Ready(Err(error)) => return self.on_app_end(Some(&error)),
-                Poll::Ready(Ok(result)) => result?,
-            };
-            if read == 0 {
-                return self.on_app_end(None);
-            }
-            self.on_received();
-            self.excess |= excess;
-            if done {
-                self.phase = Phase::Finished;
-            }
-            return Ok(true);
-        }
-        let mut copy = Vec::new();
-        match poll_read_with(&mut self.app, cx, |bytes, _| copy.extend_from_slice(bytes)) {
-            Poll::Pending => Ok(false),
-            Poll::Ready(Err(error)) => self.on_app_end(Some(&error)),
-            Poll::Ready(Ok(())) if copy.is_empty() => self.on_app_end(None),
-            Poll::Ready(Ok(())) => {
+        // Taken out while its bytes are handled in the buffer that they were read into.
+        let Some(mut app) = self.app.take() else { return Ok(false) };
+        let read = poll_read_with(&mut app, cx, |bytes, cx| match bytes {
+            [] => self.on_app_end(None),
+            bytes => {
                 self.on_received();
-                self.on_app_bytes(&copy).map(|()| true)
+                self.on_app_bytes(bytes, cx).map(|()| true)
             }
+        });
+        self.app = Some(app);
+        match read {
+            Poll::Pending => Ok(false),
+            Poll::Ready(Ok(result)) => result,
+            Poll::Ready(Err(error)) => self.on_app_end(Some(&error)),
         }
     }
 
@@ -80,22 +57,31 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Exchange<'_, C> {
         self.instance.stamp();
     }
 
-    fn on_app_bytes(&mut self, bytes: &[u8]) -> Result<(), End> {
+    fn on_app_bytes(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> Result<(), End> {
         match &mut self.phase {
-            Phase::Head { bytes: head, .. } => {
-                head.extend_from_slice(bytes);
-                self.take_heads()
-            }
-            Phase::Body { decoder, framing } => {
-                let framing = *framing;
-                let (used, given) = decode_into(decoder, framing, bytes, self.to_client.end()).map_err(|_| End::Broken)?;
+            Phase::Head { .. } => self.take_heads(bytes, cx),
+            Phase::Body { decoder, framing: Framing::Chunked } => {
+                let (used, given) = decode_into(decoder, Framing::Chunked, bytes, self.to_client.end()).map_err(|_| End::Broken)?;
                 self.told.bytes += given;
                 self.excess |= used < bytes.len();
                 self.finish_body();
                 Ok(())
             }
-            Phase::Finished | Phase::Switched => {
+            Phase::Body { decoder, .. } => {
+                let mut plain = Vec::new();
+                let (used, data) = plain_body(decoder, bytes, &mut plain)?;
+                self.told.bytes += data.len() as u64;
+                self.excess |= used < bytes.len();
+                self.to_client.write_through(data, &mut self.client.io, cx).map_err(|_| End::ClientGone)?;
+                self.finish_body();
+                Ok(())
+            }
+            Phase::Finished => {
                 self.excess = true;
+                Ok(())
+            }
+            Phase::Switched => {
+                self.to_client.end().extend_from_slice(bytes);
                 Ok(())
             }
         }
@@ -112,35 +98,49 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Exchange<'_, C> {
     }
 
     /// Takes every whole head that is there: any number of 1xx, then the answer.
-    fn take_heads(&mut self) -> Result<(), End> {
-        while let Phase::Head { bytes, scanner } = &mut self.phase {
-            let Some(length) = scanner.find_end(bytes).map_err(End::Malformed)? else { return Ok(()) };
-            let rest = bytes.split_off(length);
-            let response = Response::parse(std::mem::take(bytes), self.request.is_head()).map_err(End::Malformed)?;
-            if response.status == 101 {
-                if !self.request.wants_upgrade() {
-                    return Err(End::Malformed(HttpError::Malformed("the app changes a protocol that nobody asked it to change")));
-                }
-                response.write_switch(self.to_client.end());
-                self.to_client.end().extend_from_slice(&rest);
-                self.told.status = Some(101);
-                self.phase = Phase::Switched;
-                return Ok(());
-            }
-            if response.status < 200 {
-                if self.request.minor == 1 {
-                    response.write_for_client(self.client_view(true), self.to_client.end());
-                }
-                self.phase = Phase::Head { bytes: rest, scanner: Scanner::default() };
-                continue;
-            }
-            self.begin_answer(&response);
-            return if rest.is_empty() {
-                self.finish_body();
-                Ok(())
+    fn take_heads(&mut self, mut bytes: &[u8], cx: &mut Context<'_>) -> Result<(), End> {
+        while let Phase::Head { bytes: before, scanner } = &mut self.phase {
+            let known = before.len();
+            // Most heads come in one piece: only what belongs to them is copied.
+            let end = if known == 0 {
+                scanner.find_end(bytes)
             } else {
-                self.on_app_bytes(&rest)
+                before.extend_from_slice(bytes);
+                scanner.find_end(before)
             };
+            let Some(length) = end.map_err(End::Malformed)? else {
+                if known == 0 {
+                    before.extend_from_slice(bytes);
+                }
+                return Ok(());
+            };
+            let head = if known == 0 { bytes[..length].to_vec() } else { before[..length].to_vec() };
+            bytes = &bytes[length - known..];
+            self.take_head(head)?;
+        }
+        if bytes.is_empty() {
+            self.finish_body();
+            return Ok(());
+        }
+        self.on_app_bytes(bytes, cx)
+    }
+
+    fn take_head(&mut self, head: Vec<u8>) -> Result<(), End> {
+        let response = Response::parse(head, self.request.is_head()).map_err(End::Malformed)?;
+        if response.status == 101 {
+            if !self.request.wants_upgrade() {
+                return Err(End::Malformed(HttpError::Malformed("the app changes a protocol that nobody asked it to change")));
+            }
+            response.write_switch(self.to_client.end());
+            self.told.status = Some(101);
+            self.phase = Phase::Switched;
+        } else if response.status < 200 {
+            if self.request.minor == 1 {
+                response.write_for_client(self.client_view(true), self.to_client.end());
+            }
+            self.phase = Phase::Head { bytes: Vec::new(), scanner: Scanner::default() };
+        } else {
+            self.begin_answer(&response);
         }
         Ok(())
     }

@@ -14,7 +14,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Exchange<'_, C> {
     /// Moves the request on; true if something moved.
     pub(super) fn step_up(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         if !self.to_app.is_empty() {
-            return match self.to_app.poll_write(&mut self.app, cx) {
+            let Some(app) = &mut self.app else { return Ok(false) };
+            return match self.to_app.poll_write(app, cx) {
                 Poll::Pending => Ok(false),
                 Poll::Ready(Ok(_)) => {
                     self.activity = Instant::now();
