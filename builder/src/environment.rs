@@ -39,17 +39,20 @@ pub(crate) struct Sources<'a> {
     pub(crate) commit: &'a str,
     pub(crate) host: &'a BTreeMap<String, String>,
     pub(crate) config: &'a BTreeMap<String, String>,
+    /// A folder on disk: `/tmp` of the sandbox is memory, and packages are large.
+    pub(crate) temporary: &'a Path,
 }
 
 /// The environment of each command of a plan, later layers winning: ours, the
 /// buildpack's, the host's, the app's config vars.
 pub(crate) fn of_build(sources: &Sources<'_>, plan: &BuildPlan, app: &Path) -> BTreeMap<String, String> {
     let app = app.display().to_string();
+    let temporary = sources.temporary.display().to_string();
     let ours = [
         ("HOME", app.as_str()),
         ("LANG", "C.UTF-8"),
         ("TERM", "dumb"),
-        ("TMPDIR", "/tmp"),
+        ("TMPDIR", temporary.as_str()),
         ("APP", sources.app_name),
         ("SOURCE_VERSION", sources.commit),
     ];
@@ -131,7 +134,7 @@ mod tests {
         plan.env = vars(&[("NODE_ENV", "production")]);
         plan.path = vec!["node_modules/.bin".to_owned(), "/opt/node/bin".to_owned()];
         let config = vars(&[("NODE_ENV", "staging"), ("PATH", "/evil"), ("HOME", "/evil"), ("LD_PRELOAD", "x.so"), ("K", "v")]);
-        let sources = Sources { app_name: "hello", commit: "c", host: &BTreeMap::new(), config: &config };
+        let sources = Sources { app_name: "hello", commit: "c", host: &BTreeMap::new(), config: &config, temporary: Path::new("/cache/tmp") };
         let environment = of_build(&sources, &plan, Path::new("/app"));
         assert_eq!((environment["NODE_ENV"].as_str(), environment["K"].as_str(), environment["HOME"].as_str()), ("staging", "v", "/app"));
         assert!(environment["PATH"].starts_with("/app/node_modules/.bin:/opt/node/bin:/usr/local/sbin:"));

@@ -105,11 +105,13 @@ impl Build {
             stages::show(&plan, &store, emit);
             return Ok(());
         }
+        let temporary = Temporary::make(&self.cache)?;
         let sources = environment::Sources {
             app_name: &self.spec.app,
             commit: &self.spec.commit,
             host: &self.spec.host_environment,
             config: &self.spec.config,
+            temporary: &temporary.0,
         };
         let variables = environment::of_build(&sources, &plan, &self.app);
         let mut executor = Executor::new(&self.app, &self.cache, variables, Mask::new(&self.spec.config), TimeLimits::default());
@@ -130,6 +132,27 @@ impl Build {
 
     fn took(&mut self, what: &str, since: Instant) {
         self.timings.insert(what.to_owned(), milliseconds(since));
+    }
+}
+
+/// `TMPDIR` of the commands, emptied before and removed after.
+struct Temporary(PathBuf);
+
+impl Temporary {
+    fn make(cache: &std::path::Path) -> Result<Self, Problem> {
+        let folder = cache.join("tmp");
+        // One that an earlier build left when it was killed.
+        let _ = std::fs::remove_dir_all(&folder);
+        match std::fs::create_dir_all(&folder) {
+            Ok(()) => Ok(Self(folder)),
+            Err(error) => Err(Problem::system("build.folder", "the build has no room for temporary files", &error)),
+        }
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

@@ -56,13 +56,19 @@ fn a_failure_names_the_command_its_end_and_what_it_means() {
 
 #[test]
 fn a_silent_command_is_ended_with_everything_that_it_started() {
-    let marker = tempfile::NamedTempFile::new().expect("marker");
-    let script = format!("(sleep 600; echo alive > {}) & sleep 600", marker.path().display());
+    let noted = tempfile::NamedTempFile::new().expect("file");
+    let script = format!("sleep 600 & echo $! > {}; wait", noted.path().display());
     let started = Instant::now();
     let limits = TimeLimits { silence: Duration::from_millis(300), ..TimeLimits::default() };
     let (_, result) = run(&stage(&script), limits);
     assert!(matches!(result, Err(ExecuteError::Silent { .. })));
-    assert!(started.elapsed() < Duration::from_secs(20));
+    let child = std::fs::read_to_string(noted.path()).expect("noted");
+    // Whoever reaps it may take a moment: a zombie is as good as gone.
+    let lives = || std::fs::read_to_string(format!("/proc/{}/stat", child.trim())).is_ok_and(|stat| !stat.contains(") Z "));
+    while lives() {
+        assert!(started.elapsed() < Duration::from_secs(20), "the child outlived its command");
+        std::thread::yield_now();
+    }
 }
 
 #[test]

@@ -13,8 +13,11 @@ use model::SlugManifest;
 use tar::{EntryType, Header};
 use tempfile::TempDir;
 
+const GOLDEN_MANIFEST: &str = include_str!("../../../tests/formats/slug/manifest-1.json");
+const GOLDEN_SLUG: &[u8] = include_bytes!("../../../tests/formats/slug/slug-1.tar.gz");
 
 fn example() -> SlugManifest {
+    manifest::decode(GOLDEN_MANIFEST.as_bytes()).expect("golden")
 }
 
 fn app() -> TempDir {
@@ -42,11 +45,14 @@ fn write(app: &Path) -> (Vec<u8>, slug_writer::WrittenSlug) {
 fn version_1_of_the_manifest_stays_readable_and_is_written_byte_for_byte() {
     let manifest = example();
     assert_eq!(manifest.buildpack, "python");
+    assert_eq!(String::from_utf8(manifest::encode(&manifest).expect("encodes")).expect("text"), GOLDEN_MANIFEST);
 }
 
 #[test]
 fn version_1_of_the_slug_stays_readable() {
+    assert_eq!(manifest::read(&mut Cursor::new(GOLDEN_SLUG)).expect("manifest").commands, example().commands);
     let target = tempfile::tempdir().expect("target");
+    let unpacked = unpack(Cursor::new(GOLDEN_SLUG), target.path(), ExtractLimits::SLUG).expect("unpacked");
     assert_eq!(unpacked.extracted.entries, unpacked.manifest.entries);
     let output = Command::new(target.path().join("start")).output().expect("runs");
     assert_eq!(output.stdout, b"hello\n");
