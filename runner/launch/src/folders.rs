@@ -66,8 +66,9 @@ impl RootFolder {
         self.make(&format!("logs/{app}"), kept)?;
         if app == 0 {
             self.make("logs/0/router", Owner { uid: users.router(), gid: users.shim(), mode: 0o2770 })?;
-            self.make("postgres", of(users.postgres(), 0o700))?;
-            self.make("postgres/socket", of(users.postgres(), 0o700))?;
+            // The server goes through both to the socket; the cluster itself lies deeper, for its user alone.
+            self.make("postgres", of(users.postgres(), 0o711))?;
+            self.make("postgres/socket", of(users.postgres(), 0o711))?;
             return Ok(());
         }
         for name in ["builds", "layers"] {

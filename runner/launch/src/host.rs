@@ -89,7 +89,8 @@ impl HostCapabilities {
     }
 }
 
-fn toolchains(home: Option<&Path>) -> Vec<String> {
+/// Folders of a home that every sandbox shows at the same path.
+pub fn toolchains(home: Option<&Path>) -> Vec<String> {
     let Some(home) = home.filter(|home| home.is_absolute() && home.parent().is_some()) else { return Vec::new() };
     let found = TOOLCHAINS.iter().map(|name| home.join(name)).filter(|path: &PathBuf| path.is_dir());
     found.filter_map(|path| path.to_str().map(ToOwned::to_owned)).collect()

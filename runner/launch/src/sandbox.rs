@@ -85,7 +85,7 @@ pub fn operations(host: &HostCapabilities, request: &Request) -> Vec<Operation> 
         Operation::NewRoot { at: ASSEMBLY.to_owned(), bytes: ROOT_BYTES },
     ]);
     furniture::host_folders(&mut list, host);
-    furniture::etc(&mut list, host, &request.hostname, user);
+    furniture::etc(&mut list, host, request, user);
     furniture::devices(&mut list, host);
     temporary(&mut list, request.profile);
     mounts(&mut list, host, request, user);

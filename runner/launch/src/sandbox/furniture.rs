@@ -3,6 +3,8 @@
 use shim::Operation;
 use shim::operation::Source;
 
+use super::Request;
+use crate::Profile;
 use crate::host::HostCapabilities;
 use crate::limits::{DEVICES_BYTES, DEVICES_INODES};
 
@@ -27,9 +29,15 @@ pub(super) fn host_folders(list: &mut Vec<Operation>, host: &HostCapabilities) {
     list.push(Operation::Symlink { path: "var/tmp".to_owned(), target: "/tmp".to_owned() });
 }
 
-pub(super) fn etc(list: &mut Vec<Operation>, host: &HostCapabilities, hostname: &str, user: u32) {
+pub(super) fn etc(list: &mut Vec<Operation>, host: &HostCapabilities, request: &Request, user: u32) {
+    let hostname = &request.hostname;
     let file = |name: &str, contents: Vec<u8>| Operation::File { path: format!("etc/{name}"), contents };
-    let passwd = format!("root:x:0:0:root:/root:/usr/sbin/nologin\napp:x:{user}:{user}:app:/app:/bin/sh\n");
+    let mut passwd = format!("root:x:0:0:root:/root:/usr/sbin/nologin\napp:x:{user}:{user}:app:/app:/bin/sh\n");
+    if request.profile == Profile::Postgres && host.is_root {
+        // Peer authentication lets the server in by this name.
+        let paasd = host.users.paasd();
+        passwd.push_str(&format!("paasd:x:{paasd}:{paasd}:paasd:/:/usr/sbin/nologin\n"));
+    }
     let group = format!("root:x:0:\napp:x:{user}:\n");
     let hosts = format!("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 {hostname}\n");
     list.extend([
