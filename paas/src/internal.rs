@@ -38,18 +38,18 @@ fn handed(number: RawFd, what: &str) -> Result<std::os::fd::OwnedFd, Failure> {
 }
 
 /// `paas server`.
-pub fn serve(_options: ServerOptions) -> Result<u8, Failure> {
-    Err(Failure::new(Kind::Internal, "internal.not_wired", "not wired yet"))
+pub fn serve(options: ServerOptions) -> Result<u8, Failure> {
+    crate::guardian::serve(options)
 }
 
 /// `paas internal launch`.
-pub fn launch(_words: &[OsString]) -> Result<u8, Failure> {
-    Err(Failure::new(Kind::Internal, "internal.not_wired", "not wired yet"))
+pub fn launch(words: &[OsString]) -> Result<u8, Failure> {
+    crate::guardian::launch(words)
 }
 
 /// `paas internal server`.
-pub fn server(_words: &[OsString]) -> Result<u8, Failure> {
-    Err(Failure::new(Kind::Internal, "internal.not_wired", "not wired yet"))
+pub fn server(words: &[OsString]) -> Result<u8, Failure> {
+    crate::guardian::server(words)
 }
 
 /// `paas internal router`: its control socket on descriptor 3, where it listens from 4 on.

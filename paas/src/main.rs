@@ -7,6 +7,7 @@ mod cli;
 mod descriptors;
 mod frames;
 mod git;
+mod guardian;
 mod internal;
 mod server;
 mod settings;

@@ -206,7 +206,7 @@ impl Push {
         detach: bool,
     ) -> Result<Option<control::deploy::Deployed>, Failure> {
         let mut cancel = self.cancel.clone();
-        let reason = request.reason.clone();
+        let (reason, lines) = (request.reason.clone(), request.lines.clone());
         let deploy = self.control.deploy(&self.app, request, source);
         tokio::pin!(deploy);
         let (mut listening, mut gone) = (true, detach);
@@ -214,7 +214,7 @@ impl Push {
             tokio::select! {
                 result = &mut deploy => return result,
                 message = receive_message::<FromHook>(&self.stream), if listening => match message {
-                    Ok(Some(FromHook::SourceDone(_))) => {}
+                    Ok(Some(FromHook::SourceDone(done))) => done.warnings.iter().for_each(|warning| lines.problem(warning)),
                     Ok(Some(FromHook::SourceFailed(failure))) => {
                         let _ = reason.set(failure);
                         listening = false;

@@ -122,7 +122,18 @@ impl Repositories for LocalRepositories {
         let commit = commit.to_owned();
         Box::pin(async move {
             let (reader, writer) = io::pipe().map_err(|error| plumbing(&error))?;
-            let (stdin, stdout, stderr) = (|| Ok::<_, io::Error>((null()?, null()?, null()?)))().map_err(|error| plumbing(&error))?;
+            // What it complains about comes out as a source that ends early; the log has the words.
+            let (stdin, stdout) = (|| Ok::<_, io::Error>((null()?, null()?)))().map_err(|error| plumbing(&error))?;
+            let (complaints, stderr) = io::pipe().map_err(|error| plumbing(&error))?;
+            tokio::spawn(async move {
+                let Ok(receiver) = pipe::Receiver::from_owned_fd(complaints.into()) else { return };
+                let mut text = String::new();
+                let read = receiver.take(HELPER_OUTPUT_BYTES_MAX).read_to_string(&mut text).await;
+                if read.is_ok() && !text.is_empty() {
+                    tracing::warn!(complaint = model::text::clean(&text, 2_000), "a tree could not be exported");
+                }
+            });
+            let stderr = OwnedFd::from(stderr);
             let output = Output::Inherit { stdin, stdout, stderr, terminal: false };
             let mut words = vec!["/paas", "internal", "export", &commit];
             if let Some(folder) = &folder {
