@@ -32,7 +32,8 @@ pub enum RouterEvent {
     Connected {
         /// Its process id, as it sees itself.
         pid: u32,
-        /// Apps whose lasting port it has.
+        /// Apps whose lasting port it has, or gets from this client now: those that were
+        /// handed over before, to a router that is gone.
         listens: BTreeSet<AppName>,
     },
     /// The router is gone; what it served counts as drained.
@@ -145,10 +146,15 @@ impl RouterClient {
         self.inner.change(|desired| desired.listen(app, None));
     }
 
-    /// Apps whose lasting port the connected router has; `None` while none is connected.
+    /// Apps whose lasting port the connected router has or gets from this client;
+    /// `None` while none is connected.
     pub fn listens(&self) -> Option<BTreeSet<AppName>> {
-        let view = self.inner.view.borrow();
-        view.sessions.get(&view.current?).map(|seen| seen.listens.clone())
+        let mut listens = {
+            let view = self.inner.view.borrow();
+            view.sessions.get(&view.current?)?.listens.clone()
+        };
+        listens.extend(self.inner.lock().handed_over());
+        Some(listens)
     }
 
     /// Waits until every router has applied what was said so far and has no request of

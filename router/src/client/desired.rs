@@ -77,6 +77,11 @@ impl Desired {
         self.ports.insert(app.clone(), (self.ports_changes, listener));
     }
 
+    /// Apps whose lasting port this client can hand over by itself.
+    pub(super) fn handed_over(&self) -> impl Iterator<Item = AppName> {
+        self.ports.iter().filter(|(_, (_, listener))| listener.is_some()).map(|(app, _)| app.clone())
+    }
+
     /// `None` when too many questions are open.
     pub(super) fn ask(&mut self, run: RunId, answer: Answer) -> Option<u64> {
         if self.queries.len() >= limits::EVENTS_WAITING_MAX {

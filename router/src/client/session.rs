@@ -91,12 +91,13 @@ impl Session {
         if !protocol::understands(version) {
             return Err(ConversationError::Protocol("the router speaks another version"));
         }
-        let listens: BTreeSet<AppName> = listens.iter().filter_map(|app| app.parse().ok()).collect();
+        let mut listens: BTreeSet<AppName> = listens.iter().filter_map(|app| app.parse().ok()).collect();
         self.inner.view.send_modify(|view| {
             view.sessions.insert(self.id, Seen { listens: listens.clone(), ..Seen::default() });
             view.current = Some(self.id);
             view.without = None;
         });
+        listens.extend(self.inner.lock().handed_over());
         self.inner.tell(RouterEvent::Connected { pid, listens });
         let inner = self.inner.clone();
         let reader = Reader { inner: &inner, id: self.id, left: self.left.take(), whole: &self.whole, snapshot: &self.snapshot };

@@ -72,9 +72,11 @@ async fn a_replaced_router_drains_while_the_next_one_serves() {
     let mut in_flight = front.visit().await;
     in_flight.send(get("hello")).await;
     until("the request at the app", || slow.taken() == 1).await;
+    let (listener, port) = listening();
+    front.client.listen(&"hello".parse().expect("a name"), listener);
     let next = front.next_router(Timeouts::default());
     front.router.terminate();
-    front.connected().await;
+    assert!(front.connected().await.contains("hello"), "the client hands the port over by itself");
     assert!(front.client.applied().await);
     front.client.put(routes("hello", Pool::Serve(vec![RoutedInstance { run: run("hello", 2), port: slow.port }])));
     // Idle means: also in the router that drains.
@@ -90,6 +92,9 @@ async fn a_replaced_router_drains_while_the_next_one_serves() {
     assert_eq!(front.get("hello").await.text(), "slow but whole");
     let old = std::mem::replace(&mut front.router, next);
     old.ended().await;
+    let mut by_port = Wire::connect(port).await;
+    by_port.send(get("any")).await;
+    assert_eq!(by_port.answer().await.text(), "slow but whole");
 }
 
 #[tokio::test]
