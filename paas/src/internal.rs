@@ -39,7 +39,7 @@ fn handed(number: RawFd, what: &str) -> Result<std::os::fd::OwnedFd, Failure> {
 
 /// `paas server`.
 pub fn serve(options: ServerOptions) -> Result<u8, Failure> {
-    crate::guardian::serve(options)
+    crate::server::serve(options)
 }
 
 /// `paas internal launch`.
@@ -49,7 +49,7 @@ pub fn launch(words: &[OsString]) -> Result<u8, Failure> {
 
 /// `paas internal server`.
 pub fn server(words: &[OsString]) -> Result<u8, Failure> {
-    crate::guardian::server(words)
+    crate::server::server(words)
 }
 
 /// `paas internal router`: its control socket on descriptor 3, where it listens from 4 on.

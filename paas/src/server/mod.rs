@@ -22,6 +22,7 @@ mod internal_run;
 mod login_keys;
 mod repositories;
 mod socket;
+mod start;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -33,7 +34,7 @@ use api::{Failure, Kind};
 use control::services::Services;
 use control::store::Store;
 use control::{Control, ControlSettings};
-use model::Secret;
+use model::{AppNumber, Secret};
 use router::RouterClient;
 use runner::runs::Runs;
 use runner::{Runner, RunnerConfig};
@@ -47,6 +48,8 @@ use engine::{LocalEngine, host_environment};
 use front_door::{Doorman, LocalFrontDoor, RouterKeeper, Traffic};
 use host::LocalHost;
 use repositories::LocalRepositories;
+
+pub use start::{serve, server};
 
 /// The routes of what runs already are waited for this long.
 const SETTLE_MAX: Duration = Duration::from_secs(3);
@@ -78,6 +81,7 @@ pub struct ServerStart {
 pub async fn run(start: ServerStart, runs: Runs) -> Result<(), Failure> {
     let born_unix_ms = unix_ms();
     let store = open_store(&start.root)?;
+    runs.prepare_app(AppNumber::PLATFORM).await.map_err(|error| internal_run::not_started("the platform's folders", &error))?;
     let keeper = RouterKeeper::start(runs.clone(), &start.root, start.http, born_unix_ms).await?;
     let (client, events) = RouterClient::connect(keeper.socket());
     let runner = Runner::start(RunnerConfig {
