@@ -126,7 +126,7 @@ impl LocalHost {
         spec: shim::Spec,
     ) -> Result<LiveRun, StartFailure> {
         self.prepare(number).await.map_err(|error| start_failure(&error))?;
-        let unpack = format!("unpack-{}", self.next_run_number(number));
+        let unpack = || format!("unpack-{}", self.next_run_number(number));
         self.0.slugs.ensure(number, slug, unpack).await.map_err(|error| match error {
             crate::slug_store::SlugError::Start { source: StartError::LaunchGone, .. } => StartFailure::Later,
             error => StartFailure::Failed(with_sources(&error)),
@@ -158,9 +158,12 @@ impl LocalHost {
         }
     }
 
+    /// Removes what a run that is gone left behind: its layer, then its folder. While the
+    /// layer is there the folder stays, so that the next server tries again.
     pub(crate) async fn tidy_now(&self, number: AppNumber, folder: &str) {
         if let Err(error) = self.0.runs.wipe(number, &format!("layers/{folder}")).await {
             tracing::warn!(%error, app = %number, folder, "the writable layer of a run could not be removed");
+            return;
         }
         if let Err(error) = self.0.runs.forget(number, folder)
             && error.kind() != std::io::ErrorKind::NotFound

@@ -81,9 +81,9 @@ impl SlugStore {
         self.root.join("slugs").join(format!("{slug}.tar.gz"))
     }
 
-    /// Makes sure that a slug is there for an app. `folder` is the name of the run that
-    /// unpacks it, if that is needed; two calls for the same slug unpack it once.
-    pub async fn ensure(&self, app: AppNumber, slug: SlugId, folder: String) -> Result<(), SlugError> {
+    /// Makes sure that a slug is there for an app. `folder` names the run that unpacks it,
+    /// if that is needed; two calls for the same slug unpack it once.
+    pub async fn ensure(&self, app: AppNumber, slug: SlugId, folder: impl FnOnce() -> String) -> Result<(), SlugError> {
         let gate = self.gate(app, slug);
         let opened = gate.lock().await;
         let result = self.ensure_alone(app, slug, folder).await;
@@ -102,7 +102,7 @@ impl SlugStore {
         result
     }
 
-    async fn ensure_alone(&self, app: AppNumber, slug: SlugId, folder: String) -> Result<(), SlugError> {
+    async fn ensure_alone(&self, app: AppNumber, slug: SlugId, folder: impl FnOnce() -> String) -> Result<(), SlugError> {
         let io_error = |source| SlugError::Io { slug, source };
         let mark = self.mark(app, slug);
         if mark.exists() {
@@ -111,6 +111,7 @@ impl SlugStore {
         let packed = std::fs::File::open(self.packed(slug)).map_err(|source| SlugError::Missing { slug, source })?;
         // What an interrupted server left behind may be anything.
         self.remove_alone(app, slug).await?;
+        let folder = folder();
         let (complaints, stderr) = io::pipe().map_err(io_error)?;
         let null = || std::fs::File::options().read(true).write(true).open("/dev/null").map(OwnedFd::from);
         let request = RunRequest {
