@@ -134,9 +134,18 @@ impl Server {
     async fn wait(&self, what: &str, wanted: impl FnMut(&AppObserved) -> bool) -> Vec<InstanceObserved> {
         let mut observed = self.runner.observed(&app());
         let waited = tokio::time::timeout(Duration::from_secs(30), observed.wait_for(wanted)).await;
-        match waited {
-            Ok(Ok(seen)) => seen.instances.clone(),
-            _ => panic!("not {what}: {:?}", self.runner.observed(&app()).borrow()),
+        let in_time = waited.is_ok_and(|seen| seen.is_ok());
+        let seen = self.runner.observed(&app()).borrow().instances.clone();
+        self.note(&seen);
+        assert!(in_time, "not {what}: {seen:?}");
+        seen
+    }
+
+    /// So that the stage can end them, whatever happens here.
+    fn note(&self, seen: &[InstanceObserved]) {
+        let mut notes = std::fs::File::options().create(true).append(true).open(self.root.join("logs/shims")).expect("notes");
+        for shim in seen.iter().filter_map(|instance| instance.shim_pid) {
+            writeln!(notes, "{shim}").expect("note");
         }
     }
 
@@ -144,13 +153,7 @@ impl Server {
         let all_ready = |seen: &AppObserved| {
             seen.instances.len() == count && seen.instances.iter().all(|i| i.phase == InstancePhase::Ready)
         };
-        let seen = self.wait("ready", all_ready).await;
-        // So that the stage can end them, whatever happens here.
-        let mut notes = std::fs::File::options().create(true).append(true).open(self.root.join("logs/shims")).expect("notes");
-        for instance in &seen {
-            writeln!(notes, "{}", instance.shim_pid.expect("a shim")).expect("note");
-        }
-        seen
+        self.wait("ready", all_ready).await
     }
 
     async fn serve_and_leave(&self) {
