@@ -13,6 +13,7 @@ use crate::access::Actor;
 use crate::app::{AppHandle, AppIdentity, AppStart, RunnableRelease};
 use crate::services::Services;
 use crate::store::App;
+use crate::turns::Cancellable;
 
 /// What control must know of the box.
 #[derive(Debug, Clone)]
@@ -40,10 +41,10 @@ pub struct Control {
     pub services: Arc<Services>,
     pub(crate) settings: ControlSettings,
     /// One build at a time per box: what builds must not starve what serves.
-    pub(crate) building: Semaphore,
+    pub(crate) building: Arc<Semaphore>,
     apps: RwLock<BTreeMap<AppName, AppHandle>>,
     pushes: Mutex<HashMap<AppNumber, u32>>,
-    pub(crate) cancels: Mutex<HashMap<AppNumber, tokio::sync::watch::Sender<bool>>>,
+    pub(crate) underway: Mutex<HashMap<AppNumber, Cancellable>>,
 }
 
 impl Control {
@@ -53,19 +54,21 @@ impl Control {
         let control = Arc::new(Self {
             services,
             settings,
-            building: Semaphore::new(1),
+            building: Arc::new(Semaphore::new(1)),
             apps: RwLock::default(),
             pushes: Mutex::default(),
-            cancels: Mutex::default(),
+            underway: Mutex::default(),
         });
         control.settle_interrupted().await?;
-        control.wipe_destroyed().await;
         for app in control.services.store.apps().await? {
-            let handle = control.start_app(&app, true).await?;
-            control.insert(handle);
+            let start = control.app_start(&app, true).await?;
+            control.insert(AppHandle::start(&control.services, start));
         }
         control.settle_pushes().await?;
         control.publish_keys().await?;
+        // Only now: the apps' databases have made sure that the cluster is up.
+        let wiping = control.clone();
+        tokio::spawn(async move { wiping.wipe_destroyed().await });
         Ok(control)
     }
 
@@ -77,7 +80,8 @@ impl Control {
         Ok(())
     }
 
-    pub(crate) async fn start_app(&self, app: &App, adopting: bool) -> Result<AppHandle, Failure> {
+    /// With what an app's task starts, from what the store holds.
+    pub(crate) async fn app_start(&self, app: &App, adopting: bool) -> Result<AppStart, Failure> {
         let store = &self.services.store;
         let current = match store.current_release(app.number).await? {
             None => None,
@@ -87,25 +91,41 @@ impl Control {
                 Some(RunnableRelease { release: record.release, manifest: slug.manifest, config })
             }
         };
-        let start = AppStart {
-            identity: self.identity(&app.name, app.number, app.port),
+        let addon_env = match self.addon_env(app).await {
+            Ok(env) => env,
+            // One database must not keep every other app of the box down. What has a
+            // release has its password too; a deploy asks again.
+            Err(failure) if adopting => {
+                tracing::error!(app = %app.name, %failure, causes = ?failure.causes, "the database of an app is not there");
+                ConfigVars::default()
+            }
+            Err(failure) => return Err(failure),
+        };
+        Ok(AppStart {
+            identity: self.identity(&app.name, app.number, app.port)?,
             current,
             formation: store.formation(app.number).await?,
             stopped: app.stopped,
-            addon_env: self.addon_env(app).await?,
+            addon_env,
             overlap: [ProcessType::web()].into(),
             adopting,
-        };
-        Ok(AppHandle::start(self.services.clone(), start))
+        })
     }
 
-    pub(crate) fn identity(&self, name: &AppName, number: AppNumber, port: u16) -> AppIdentity {
-        let host = format!("{name}.{}", self.settings.domain);
-        let hosts = host.parse().ok().into_iter().collect();
-        AppIdentity { name: name.clone(), number, port, hosts }
+    /// Starts the task of an app that was just made.
+    pub(crate) async fn start_app(&self, app: &App) -> Result<AppHandle, Failure> {
+        let start = self.app_start(app, false).await?;
+        let handle = AppHandle::start(&self.services, start);
+        self.insert(handle.clone());
+        Ok(handle)
     }
 
-    /// `DATABASE_URL`, looked up at each start of an app's task, never in a release.
+    pub(crate) fn identity(&self, name: &AppName, number: AppNumber, port: u16) -> Result<AppIdentity, Failure> {
+        let host = format!("{name}.{}", self.settings.domain).parse()?;
+        Ok(AppIdentity { name: name.clone(), number, port, hosts: vec![host] })
+    }
+
+    /// `DATABASE_URL`, looked up at each start and each switch, never in a release.
     pub(crate) async fn addon_env(&self, app: &App) -> Result<ConfigVars, Failure> {
         let password = self.services.store.addon_value(app.number, "database", "password").await?;
         let database = self.services.databases.ensure(app.number, app.database.as_str(), password).await?;
@@ -191,6 +211,9 @@ impl Drop for PushGuard {
         let mut pushes = self.control.pushes.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = pushes.get_mut(&self.number) {
             *count -= 1;
+            if *count == 0 {
+                pushes.remove(&self.number);
+            }
         }
     }
 }

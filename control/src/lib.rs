@@ -15,5 +15,6 @@ pub mod seams;
 pub mod services;
 pub mod store;
 pub mod story;
+pub mod turns;
 
 pub use control::{Control, ControlSettings, PushGuard};

@@ -12,6 +12,8 @@ pub const APP_MAILBOX_COMMANDS_MAX: usize = 64;
 pub const PUSH_LINES_QUEUED_MAX: usize = 1_000;
 /// A release phase is killed after this.
 pub const RELEASE_PHASE_SECONDS_MAX: u64 = 600;
+/// A killed release phase is gone within this, or is stuck.
+pub const RELEASE_PHASE_KILL_MAX: Duration = Duration::from_secs(30);
 /// Free space that a build must find: source, build, slug and unpacked slug side by side.
 pub const BUILD_FREE_BYTES_MIN: u64 = 256 * 1024 * 1024;
 /// Lines that `logs` and `events` show at most.
@@ -23,6 +25,19 @@ pub const RUN_SECONDS_MAX: u64 = 24 * 60 * 60;
 /// Lines of a crashed candidate that its refusal repeats.
 pub const REFUSAL_LINES_MAX: usize = 20;
 /// A switch is given up after this, if nothing else has ended it.
-pub const SWITCH_MAX: std::time::Duration = std::time::Duration::from_secs(30 * 60);
+pub const SWITCH_MAX: Duration = Duration::from_mins(30);
 /// Releases and builds that a listing shows.
 pub const SHOWN_RELEASES_MAX: usize = 50;
+/// The last lines of a request reach its client within this, or are lost.
+pub const LINES_FLUSH_MAX: Duration = Duration::from_secs(10);
+/// Between two signs of life while a switch has nothing to tell.
+pub const QUIET_MAX: Duration = Duration::from_secs(10);
+/// An app that is destroyed or renamed waits this long for its processes: drain, SIGTERM,
+/// SIGKILL and room. What is alive then is stuck and left to the engine.
+pub const CLOSE_MAX: Duration = Duration::from_secs(90);
+/// While a destroy waits for its turn, whoever has it is cancelled this often.
+pub const CANCEL_AGAIN: Duration = Duration::from_secs(1);
+/// Removing what is left of one destroyed app; tried again at the next start.
+pub const WIPE_MAX: Duration = Duration::from_mins(2);
+/// Longest line of an app that a refusal repeats, in characters.
+pub const REFUSAL_LINE_CHARS_MAX: usize = 400;

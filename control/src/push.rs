@@ -82,6 +82,12 @@ pub enum PushPlan {
     },
 }
 
+/// The ref of a push that would be deployed, if there is one.
+pub fn deployed_by<'a>(refs: &'a [RefUpdate], deploy_branches: &BTreeSet<String>) -> Option<&'a RefUpdate> {
+    let deploys = |update: &&RefUpdate| update.name.strip_prefix("refs/heads/").is_some_and(|branch| deploy_branches.contains(branch));
+    refs.iter().find(|update| deploys(update) && !update.deletes())
+}
+
 /// Decides over a push.
 pub fn plan(app: &str, refs: &[RefUpdate], deploy_branches: &BTreeSet<String>, shallow: bool) -> Result<PushPlan, Failure> {
     if shallow {

@@ -20,6 +20,8 @@ pub struct Rollout {
     plan: RolloutPlan,
     step: Step,
     told_ready: BTreeSet<String>,
+    /// Why it was cancelled during its release phase, whose end is waited for.
+    cancelled: Option<String>,
 }
 
 /// What is to be switched.
@@ -61,8 +63,8 @@ pub enum RolloutEvent<'a> {
     Observed(&'a AppObserved),
     /// The flip is stored; `Err` says why not.
     Stored(Result<(), String>),
-    /// Nobody wants it any more. Ignored once the flip was asked for.
-    Cancelled,
+    /// Nobody wants it any more, and why. Ignored once the flip was asked for.
+    Cancelled(String),
 }
 
 /// What a rollout asks for, in order.
@@ -90,7 +92,7 @@ pub enum RolloutAction {
 /// What the author is told on the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
-    /// These instances are being started.
+    /// These instances are started, web first.
     Starting(Vec<String>),
     /// This one is ready.
     Ready {
@@ -108,7 +110,7 @@ pub enum Told {
 impl Rollout {
     /// A switch that has not begun.
     pub fn new(plan: RolloutPlan) -> Self {
-        Self { plan, step: Step::NotStarted, told_ready: BTreeSet::new() }
+        Self { plan, step: Step::NotStarted, told_ready: BTreeSet::new(), cancelled: None }
     }
 
     /// The switch that this is.
@@ -121,6 +123,16 @@ impl Rollout {
         matches!(self.step, Step::Flip | Step::Done)
     }
 
+    /// Other counts, as long as nothing was started; false if it is too late for that.
+    pub fn replan(&mut self, old_formation: Formation, new_formation: Formation) -> bool {
+        let early = matches!(self.step, Step::NotStarted | Step::ReleasePhase);
+        if early {
+            self.plan.old_formation = old_formation;
+            self.plan.new_formation = new_formation;
+        }
+        early
+    }
+
     /// What to do now.
     pub fn on_event(&mut self, event: RolloutEvent<'_>) -> Vec<RolloutAction> {
         match (self.step, event) {
@@ -129,10 +141,14 @@ impl Rollout {
                 vec![RolloutAction::RunReleasePhase]
             }
             (Step::NotStarted, RolloutEvent::Start) => self.prepare(),
-            (Step::ReleasePhase, RolloutEvent::ReleasePhaseEnded(Ok(()))) => self.prepare(),
-            (Step::ReleasePhase, RolloutEvent::ReleasePhaseEnded(Err(why))) => {
-                self.step = Step::Failed;
-                vec![RolloutAction::Failed(why)]
+            (Step::ReleasePhase, RolloutEvent::ReleasePhaseEnded(ended)) => match (self.cancelled.take(), ended) {
+                (Some(why), _) | (None, Err(why)) => self.fail(why),
+                (None, Ok(())) => self.prepare(),
+            },
+            // Two release phases at once could be two migrations at once.
+            (Step::ReleasePhase, RolloutEvent::Cancelled(why)) => {
+                self.cancelled = Some(why);
+                Vec::new()
             }
             (Step::Prepare | Step::Handover, RolloutEvent::Observed(observed)) => self.observe(observed),
             (Step::Flip, RolloutEvent::Stored(Ok(()))) => {
@@ -143,24 +159,25 @@ impl Rollout {
                 ]
             }
             (Step::Flip, RolloutEvent::Stored(Err(why))) => self.fail(why),
-            (Step::NotStarted | Step::ReleasePhase | Step::Prepare | Step::Handover, RolloutEvent::Cancelled) => {
-                self.fail("cancelled".to_owned())
-            }
+            (Step::NotStarted | Step::Prepare | Step::Handover, RolloutEvent::Cancelled(why)) => self.fail(why),
             // A late report, or a cancel after the flip was asked for.
             _ => Vec::new(),
         }
     }
 
     fn prepare(&mut self) -> Vec<RolloutAction> {
-        let starting = names(&self.plan.new_formation, |t| self.plan.overlap.contains(t));
-        if starting.is_empty() {
-            return self.hand_over();
+        let all = names(&self.plan.new_formation, |_| true);
+        let mut actions = Vec::new();
+        if !all.is_empty() {
+            actions.push(RolloutAction::Say(Told::Starting(all)));
         }
-        self.step = Step::Prepare;
-        vec![
-            RolloutAction::Say(Told::Starting(starting)),
-            RolloutAction::SetModes { old: ReleaseMode::Serve, new: ReleaseMode::Prepare },
-        ]
+        if names(&self.plan.new_formation, |t| self.plan.overlap.contains(t)).is_empty() {
+            actions.extend(self.hand_over());
+        } else {
+            self.step = Step::Prepare;
+            actions.push(RolloutAction::SetModes { old: ReleaseMode::Serve, new: ReleaseMode::Prepare });
+        }
+        actions
     }
 
     fn hand_over(&mut self) -> Vec<RolloutAction> {
@@ -175,9 +192,6 @@ impl Rollout {
         let mut actions = Vec::new();
         if !stopping.is_empty() {
             actions.push(RolloutAction::Say(Told::HandingOver(stopping)));
-        }
-        if !starting.is_empty() {
-            actions.push(RolloutAction::Say(Told::Starting(starting)));
         }
         actions.push(RolloutAction::SetModes { old: ReleaseMode::Yield, new: ReleaseMode::Handover });
         actions

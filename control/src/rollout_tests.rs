@@ -108,6 +108,17 @@ fn a_failed_release_phase_starts_nothing() {
 }
 
 #[test]
+fn a_cancelled_release_phase_is_waited_for_however_it_ends() {
+    for ended in [Ok(()), Err("killed".to_owned())] {
+        let mut rollout = rollout(Some(&[("web", 1)]), &[("web", 1)], true);
+        rollout.on_event(RolloutEvent::Start);
+        assert_eq!(rollout.on_event(RolloutEvent::Cancelled("cancelled".to_owned())), []);
+        let actions = rollout.on_event(RolloutEvent::ReleasePhaseEnded(ended));
+        assert_eq!(actions, [RolloutAction::Failed("cancelled".to_owned())]);
+    }
+}
+
+#[test]
 fn an_app_without_web_goes_straight_to_its_workers() {
     let mut rollout = rollout(None, &[("release", 0), ("worker", 1)], false);
     let start = rollout.on_event(RolloutEvent::Start);
@@ -125,11 +136,11 @@ fn a_release_with_everything_at_zero_flips_at_once() {
 fn a_cancel_counts_until_the_flip_and_not_after() {
     let mut early = rollout(Some(&[("web", 1)]), &[("web", 1)], false);
     early.on_event(RolloutEvent::Start);
-    assert_eq!(early.on_event(RolloutEvent::Cancelled).last(), Some(&RolloutAction::Failed("cancelled".to_owned())));
+    assert_eq!(early.on_event(RolloutEvent::Cancelled("cancelled".to_owned())).last(), Some(&RolloutAction::Failed("cancelled".to_owned())));
     let mut late = rollout(Some(&[("web", 1)]), &[("web", 1)], false);
     late.on_event(RolloutEvent::Start);
     see(&mut late, &[("web.1", NEW, Ready)]);
-    assert_eq!(late.on_event(RolloutEvent::Cancelled), []);
+    assert_eq!(late.on_event(RolloutEvent::Cancelled("cancelled".to_owned())), []);
     assert!(late.is_past_return());
 }
 

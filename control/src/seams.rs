@@ -70,7 +70,9 @@ impl Lines {
 
     /// A failure as what, why, how to fix.
     pub fn failure(&self, failure: &Failure) {
-        failure_lines(failure).into_iter().for_each(|line| self.raw(line));
+        for line in failure_lines(failure) {
+            self.raw(line);
+        }
     }
 }
 

@@ -4,8 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use model::engine::{AppObserved, InstanceObserved, InstancePhase};
+use model::engine::{AppObserved, InstanceObserved, InstancePhase, LastEnd};
 use model::{InstanceId, ReleaseVersion, RunId, StopReason};
+
+use crate::store::EventCode;
 
 /// What has been told already.
 #[derive(Debug, Default)]
@@ -27,8 +29,8 @@ pub struct Told {
     pub process: String,
     /// What happened.
     pub text: String,
-    /// Whether it is also kept as an event: something went wrong.
-    pub trouble: bool,
+    /// The event that it is kept as too, if something went wrong.
+    pub trouble: Option<EventCode>,
 }
 
 impl Story {
@@ -55,39 +57,56 @@ impl Story {
 }
 
 fn changes(before: Option<&Seen>, instance: &InstanceObserved, lines: &mut Vec<Told>) {
-    let mut say = |text: String, trouble: bool| lines.push(Told { process: instance.instance.name(), text, trouble });
+    let process = instance.instance.name();
     if let Some(end) = &instance.last_end
         && before.and_then(|b| b.last_end.as_ref()) != Some(&end.run)
     {
-        let expected = end.reason == StopReason::Asked;
-        let code = end.reason.code().map(|c| format!("Error {c}: ")).unwrap_or_default();
-        let text = match end.reason {
-            StopReason::Exited => format!("Process {} after {}", end.status, duration(end.ran_ms)),
-            StopReason::Asked => format!("Stopped ({})", end.status),
-            _ => format!("{code}Restarting: {} ({}, ran {})", end.reason, end.status, duration(end.ran_ms)),
-        };
-        say(text, !expected);
+        let goes_on = !matches!(instance.phase, InstancePhase::Failed | InstancePhase::Down);
+        let (text, trouble) = ended(end, goes_on);
+        lines.push(Told { process: process.clone(), text, trouble });
     }
     let phase_before = before.map_or(InstancePhase::Down, |b| b.phase);
-    if phase_before == instance.phase {
-        return;
+    if phase_before != instance.phase
+        && let Some(text) = entered(phase_before, instance)
+    {
+        let trouble = (instance.phase == InstancePhase::Stuck).then_some(EventCode::InstanceStuck);
+        lines.push(Told { process, text, trouble });
     }
-    match instance.phase {
-        InstancePhase::Starting => say(format!("Starting ({})", instance.version), false),
-        InstancePhase::Ready if phase_before == InstancePhase::Unready => say("Answers again, back in the routes".to_owned(), false),
+}
+
+fn ended(end: &LastEnd, goes_on: bool) -> (String, Option<EventCode>) {
+    let code = end.reason.code().map(|c| format!("Error {c}: ")).unwrap_or_default();
+    let restarting = if goes_on { "Restarting: " } else { "" };
+    let ran = duration(end.ran_ms);
+    match end.reason {
+        StopReason::Exited => (format!("Process {} after {ran}", end.status), Some(EventCode::InstanceCrashed)),
+        StopReason::Asked => (format!("Stopped ({})", end.status), None),
+        StopReason::StopTimeout { .. } => (format!("{code}{} ({})", end.reason, end.status), Some(EventCode::InstanceCrashed)),
+        StopReason::Silent { .. } | StopReason::BootTimeout { .. } => {
+            (format!("{code}{restarting}{} ({}, ran {ran})", end.reason, end.status), Some(EventCode::InstanceRestarted))
+        }
+        _ => (format!("{code}{restarting}{} ({}, ran {ran})", end.reason, end.status), Some(EventCode::InstanceCrashed)),
+    }
+}
+
+/// What is told of a phase that an instance has come to.
+fn entered(before: InstancePhase, instance: &InstanceObserved) -> Option<String> {
+    Some(match instance.phase {
+        InstancePhase::Starting => format!("Starting ({})", instance.version),
+        InstancePhase::Ready if before == InstancePhase::Unready => "Answers again, back in the routes".to_owned(),
         InstancePhase::Ready => {
             let check = instance.check.as_ref().map(|c| format!(" ({c})")).unwrap_or_default();
             let after = instance.ready_after_ms.map(|ms| format!(" after {}", duration(ms))).unwrap_or_default();
-            say(format!("State changed from starting to up{after}{check}"), false);
+            format!("State changed from starting to up{after}{check}")
         }
-        InstancePhase::Unready => say("Silent: out of the routes until it answers".to_owned(), true),
-        InstancePhase::Backoff => say(format!("State changed to crashed, restart {} follows", instance.restarts + 1), false),
-        InstancePhase::Failed => say("Failed, not started again".to_owned(), true),
-        InstancePhase::Finished => say("Finished: ended with 0 three times at once, not started again".to_owned(), false),
-        InstancePhase::Stuck => say("Stuck: does not end even after SIGKILL; its slot and ports stay taken".to_owned(), true),
-        InstancePhase::Stopping => say("Stopping with SIGTERM".to_owned(), false),
-        InstancePhase::Draining | InstancePhase::Down => {}
-    }
+        InstancePhase::Unready => "Silent: out of the routes until it answers, if another one is there".to_owned(),
+        InstancePhase::Backoff => format!("State changed to crashed, restart {} follows", instance.restarts + 1),
+        InstancePhase::Failed => "Failed, not started again".to_owned(),
+        InstancePhase::Finished => "Finished: ended with 0 three times at once, not started again".to_owned(),
+        InstancePhase::Stuck => "Stuck: does not end even after SIGKILL; its slot and ports stay taken".to_owned(),
+        InstancePhase::Stopping => "Stopping with SIGTERM".to_owned(),
+        InstancePhase::Draining | InstancePhase::Down => return None,
+    })
 }
 
 /// A duration as people say it: `0.8 s`, `12 s`, `3 min`, `2 h`.
@@ -104,7 +123,6 @@ pub fn duration(ms: u64) -> String {
 mod tests {
     use super::*;
     use model::ExitStatus;
-    use model::engine::LastEnd;
 
     fn seen(phase: InstancePhase, run: u64, ended: Option<(u64, StopReason)>) -> AppObserved {
         let instance = InstanceId::parse(&"hello".parse().expect("app"), "web.1").expect("instance");

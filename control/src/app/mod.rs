@@ -6,9 +6,11 @@
 //!                                   └──── AppObserved ──┘
 //! ```
 
+mod release_phase;
 mod restarts;
 mod routing;
 mod switching;
+mod target;
 mod task;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,10 +19,10 @@ use std::sync::Arc;
 use api::{Failure, Kind};
 use model::engine::{AppObserved, ReleaseMode};
 use model::{AppName, AppNumber, ConfigVars, Formation, Hostname, ProcessType, Release, ReleaseVersion, SlugManifest};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::limits::APP_MAILBOX_COMMANDS_MAX;
-use crate::seams::{Cancel, Lines};
+use crate::seams::Lines;
 use crate::services::Services;
 
 /// What stays the same while an app lives under one name.
@@ -54,12 +56,14 @@ pub struct SwitchRequest {
     pub runnable: RunnableRelease,
     /// How many of each it should run.
     pub formation: Formation,
+    /// Values of add-ons, looked up just now.
+    pub addon_env: ConfigVars,
     /// Whether the `release:` line runs first.
     pub release_phase: bool,
     /// Where progress goes.
     pub lines: Lines,
-    /// Raised when nobody wants it any more.
-    pub cancel: Cancel,
+    /// Holds why, once nobody wants it any more.
+    pub cancel: watch::Receiver<Option<String>>,
     /// What came of it.
     pub reply: oneshot::Sender<Result<(), Failure>>,
 }
@@ -69,14 +73,8 @@ pub struct SwitchRequest {
 pub enum AppCommand {
     /// Switch to a candidate.
     Switch(Box<SwitchRequest>),
-    /// The stored scale has changed.
-    Scale(Formation),
     /// Restart these instances; answers with their names.
     Restart(Option<String>, oneshot::Sender<Result<Vec<String>, Failure>>),
-    /// `ps:stop` and `ps:start`.
-    SetStopped(bool),
-    /// The types that may overlap have changed.
-    SetOverlap(BTreeSet<ProcessType>),
     /// Stop everything, take the routes away, answer when nothing is left, and end.
     Close(oneshot::Sender<()>),
     /// From the task's own helper: the release phase ended.
@@ -106,6 +104,7 @@ pub struct AppHandle {
     /// Who it is about.
     pub identity: AppIdentity,
     commands: mpsc::Sender<AppCommand>,
+    reload: Arc<Notify>,
     /// What it looks like now.
     pub view: watch::Receiver<AppView>,
     /// Held from the start of a build to the end of its switch: one at a time per app.
@@ -133,20 +132,25 @@ pub struct AppStart {
 
 impl AppHandle {
     /// Starts the task of an app.
-    pub fn start(services: Arc<Services>, start: AppStart) -> Self {
+    pub fn start(services: &Arc<Services>, start: AppStart) -> Self {
         let (commands, mailbox) = mpsc::channel(APP_MAILBOX_COMMANDS_MAX);
-        let (view_sender, view) = watch::channel(AppView::default());
         let identity = start.identity.clone();
-        let task = task::AppTask::new(services.clone(), start, commands.clone(), view_sender);
-        services.spawn_critical("app task", task.run(mailbox));
-        Self { identity, commands, view, deploying: Arc::default() }
+        let reload = Arc::new(Notify::new());
+        let task = task::AppTask::new(services.clone(), start, commands.clone());
+        let view = task.view();
+        services.spawn_critical("app task", task.run(mailbox, reload.clone()));
+        Self { identity, commands, reload, view, deploying: Arc::default() }
     }
 
-    /// Sends a command; a full mailbox is an answer, not a wait.
-    pub fn send(&self, command: AppCommand) -> Result<(), Failure> {
-        self.commands.try_send(command).map_err(|_| {
-            Failure::new(Kind::Unavailable, "app.busy", format!("{} is busy", self.identity.name)).fix("try again in a moment")
-        })
+    /// The stored scale, or whether it is stopped, has changed: the task reads both again.
+    /// Never lost, however busy it is.
+    pub fn reload(&self) {
+        self.reload.notify_one();
+    }
+
+    /// Whether the app still goes by this handle: not destroyed, not renamed.
+    pub fn check_open(&self) -> Result<(), Failure> {
+        if self.commands.is_closed() { Err(gone(&self.identity.name)) } else { Ok(()) }
     }
 
     /// Switches to a candidate and waits for what came of it.
@@ -168,6 +172,16 @@ impl AppHandle {
         let (reply, answer) = oneshot::channel();
         self.send(AppCommand::Close(reply))?;
         answer.await.map_err(|_| gone(&self.identity.name))
+    }
+
+    /// Sends a command; a full mailbox is an answer, not a wait.
+    fn send(&self, command: AppCommand) -> Result<(), Failure> {
+        self.commands.try_send(command).map_err(|error| match error {
+            mpsc::error::TrySendError::Closed(_) => gone(&self.identity.name),
+            mpsc::error::TrySendError::Full(_) => {
+                Failure::new(Kind::Unavailable, "app.busy", format!("{} is busy", self.identity.name)).fix("try again in a moment")
+            }
+        })
     }
 }
 

@@ -17,7 +17,7 @@ impl AppTask {
     /// Tells the front door where requests go now. It drops what has not changed.
     pub(super) fn publish_routes(&self) {
         let web = self.formation.count(&ProcessType::web());
-        let wanted = !self.stopped && web > 0 && self.current.is_some();
+        let wanted = !self.stopped && web > 0 && self.current.is_some() && !self.is_closing();
         let pool = pool(&self.modes(), &self.observed, wanted, self.services.now_unix_ms());
         self.services.front_door.put(AppRoutes {
             app: self.identity.name.clone(),

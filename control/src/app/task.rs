@@ -1,14 +1,17 @@
-//! The loop of an app's task, and the target that it gives to the engine.
+//! The loop of an app's task. It starts with a target and only then looks: an app that
+//! was renamed is known to the engine by its new name from its first target on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::engine::{AppObserved, AppTarget, ReleaseMode, ReleaseTarget};
+use model::engine::{AppObserved, ReleaseMode};
 use model::{ConfigVars, Formation, InstanceId, ProcessType, ReleaseVersion, RunId};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use super::switching::Switching;
 use super::{AppCommand, AppIdentity, AppStart, AppView, RunnableRelease};
+use crate::limits::CLOSE_MAX;
 use crate::services::Services;
 use crate::story::Story;
 
@@ -19,6 +22,12 @@ pub(super) struct InPlay {
     pub(super) mode: ReleaseMode,
     /// What a candidate will run; the current release runs the app's scale.
     pub(super) formation: Formation,
+}
+
+/// An app that is going away.
+struct Closing {
+    reply: oneshot::Sender<()>,
+    deadline: Instant,
 }
 
 pub(super) struct AppTask {
@@ -35,14 +44,14 @@ pub(super) struct AppTask {
     pub(super) observed: AppObserved,
     pub(super) releasing: BTreeSet<RunId>,
     pub(super) own: mpsc::Sender<AppCommand>,
+    pub(super) view: watch::Sender<AppView>,
     story: Story,
     adopting: bool,
-    closing: Option<oneshot::Sender<()>>,
-    view: watch::Sender<AppView>,
+    closing: Option<Closing>,
 }
 
 impl AppTask {
-    pub(super) fn new(services: Arc<Services>, start: AppStart, own: mpsc::Sender<AppCommand>, view: watch::Sender<AppView>) -> Self {
+    pub(super) fn new(services: Arc<Services>, start: AppStart, own: mpsc::Sender<AppCommand>) -> Self {
         let current = start.current.as_ref().map(|r| r.release.version);
         let releases = start.current.into_iter().map(|runnable| {
             let in_play = InPlay { mode: ReleaseMode::Serve, formation: start.formation.clone(), runnable };
@@ -53,6 +62,8 @@ impl AppTask {
             identity: start.identity,
             releases: releases.collect(),
             current,
+            // Nothing of a stopped app is found, so nothing of it was told before.
+            adopting: start.adopting && !start.stopped,
             formation: start.formation,
             stopped: start.stopped,
             addon_env: start.addon_env,
@@ -62,32 +73,36 @@ impl AppTask {
             observed: AppObserved::default(),
             releasing: BTreeSet::new(),
             own,
+            view: watch::Sender::new(AppView::default()),
             story: Story::default(),
-            adopting: start.adopting,
             closing: None,
-            view,
         }
     }
 
-    pub(super) async fn run(mut self, mut mailbox: mpsc::Receiver<AppCommand>) {
-        let mut observed = self.services.engine.observed(&self.identity.name);
+    pub(super) async fn run(mut self, mut mailbox: mpsc::Receiver<AppCommand>, reload: Arc<Notify>) {
         self.publish_target();
+        let mut observed = self.services.engine.observed(&self.identity.name);
         let first = observed.borrow_and_update().clone();
         self.look(&first).await;
         loop {
+            let deadline = self.closing.as_ref().map(|closing| closing.deadline);
             tokio::select! {
-                command = mailbox.recv() => {
-                    let Some(command) = command else { return };
-                    self.obey(command).await;
-                }
-                changed = observed.changed() => {
-                    if changed.is_err() {
-                        return;
+                // What was stored before a command was sent counts for it.
+                biased;
+                () = reload.notified() => self.reload().await,
+                command = mailbox.recv() => match command {
+                    Some(command) => self.obey(command).await,
+                    None => return,
+                },
+                changed = observed.changed() => match changed {
+                    Ok(()) => {
+                        let now = observed.borrow_and_update().clone();
+                        self.look(&now).await;
                     }
-                    let now = observed.borrow_and_update().clone();
-                    self.look(&now).await;
-                }
-                () = Switching::cancelled(&mut self.switching) => self.cancel_switch().await,
+                    Err(_) => return,
+                },
+                why = Switching::cancelled(&mut self.switching) => self.cancel_switch(why).await,
+                () = at(deadline) => self.give_up_closing(),
             }
             self.publish_view();
             if self.closed() {
@@ -99,54 +114,54 @@ impl AppTask {
     async fn obey(&mut self, command: AppCommand) {
         match command {
             AppCommand::Switch(request) => self.begin_switch(*request).await,
-            AppCommand::Scale(formation) => {
-                self.formation = formation;
-                self.publish_target();
-                self.publish_routes();
-            }
             AppCommand::Restart(what, reply) => {
-                let _ = reply.send(self.restart(what));
+                let restarted = self.restart(what.as_deref());
                 self.publish_target();
+                let _ = reply.send(restarted);
             }
-            AppCommand::SetStopped(stopped) => {
-                self.stopped = stopped;
-                self.publish_target();
-                self.publish_routes();
-            }
-            AppCommand::SetOverlap(overlap) => {
-                self.overlap = overlap;
-                self.publish_target();
-            }
-            AppCommand::Close(reply) => {
-                self.cancel_switch().await;
-                self.releases.values_mut().for_each(|r| r.mode = ReleaseMode::Retire);
-                self.closing = Some(reply);
-                self.publish_target();
-                self.publish_routes();
-            }
+            AppCommand::Close(reply) => self.close(reply).await,
             AppCommand::ReleasePhaseEnded(version, result) => self.release_phase_ended(version, result).await,
         }
     }
 
+    /// The store has the last word on the scale and on `ps:stop`, in whatever order the
+    /// requests that changed them are done with.
+    async fn reload(&mut self) {
+        let number = self.identity.number;
+        let store = &self.services.store;
+        let stored = async { Ok::<_, crate::store::StoreError>((store.app(number).await?.stopped, store.formation(number).await?)) };
+        match stored.await {
+            Ok((stopped, formation)) => {
+                self.formation = formation;
+                if stopped != self.stopped {
+                    self.stopped = stopped;
+                    self.stopped_amid_switch().await;
+                }
+                self.publish_target();
+                self.publish_routes();
+            }
+            Err(error) => tracing::error!(app = %self.identity.name, %error, "the scale of an app cannot be read"),
+        }
+    }
+
     async fn look(&mut self, observed: &AppObserved) {
-        // The first look after a server start finds what an earlier server told.
-        let silently = std::mem::take(&mut self.adopting) && !observed.instances.is_empty();
+        // The first look that finds something after a server start finds what an earlier
+        // server told.
+        let silently = self.adopting;
+        self.adopting &= observed.instances.is_empty();
         for told in self.story.tell(observed, silently) {
             self.services.logs.write(self.identity.number, &told.process, &told.text);
-            if told.trouble {
-                self.services.record_trouble(&self.identity, &told).await;
-            }
+            self.services.record_trouble(&self.identity, &told).await;
         }
         self.observed = observed.clone();
         self.step_switch().await;
         self.drop_retired();
         self.publish_routes();
         self.release_draining();
-        self.publish_view();
     }
 
     /// A retired release leaves the target when nothing of it is left.
-    fn drop_retired(&mut self) {
+    pub(super) fn drop_retired(&mut self) {
         let observed = &self.observed;
         let before = self.releases.len();
         // A candidate retires too until its release phase has ended.
@@ -159,55 +174,44 @@ impl AppTask {
         }
     }
 
-    /// Gives the engine what should be true now.
-    pub(super) fn publish_target(&self) {
-        let releases = self.releases.iter().map(|(version, in_play)| {
-            let formation = match (self.stopped, self.current == Some(*version)) {
-                (true, _) => Formation::default(),
-                (false, true) => self.formation.clone(),
-                (false, false) => in_play.formation.clone(),
-            };
-            let target = ReleaseTarget {
-                mode: in_play.mode,
-                slug: in_play.runnable.release.slug,
-                manifest: in_play.runnable.manifest.clone(),
-                config: in_play.runnable.config.clone(),
-                addon_env: self.addon_env.clone(),
-                formation,
-            };
-            (*version, target)
-        });
-        self.services.engine.set_target(AppTarget {
-            app: self.identity.name.clone(),
-            number: self.identity.number,
-            releases: releases.collect(),
-            overlap: self.overlap.clone(),
-            restarts: self.restarts.clone(),
-            probe_host: self.identity.hosts[0].clone(),
-        });
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.is_some()
     }
 
-    pub(super) fn publish_view(&self) {
-        let commands = self.current.and_then(|v| self.releases.get(&v)).map(|r| r.runnable.manifest.commands.clone());
-        self.view.send_replace(AppView {
-            current: self.current,
-            commands: commands.unwrap_or_default(),
-            formation: self.formation.clone(),
-            stopped: self.stopped,
-            modes: self.releases.iter().map(|(v, r)| (*v, r.mode)).collect(),
-            observed: self.observed.clone(),
-        });
+    async fn close(&mut self, reply: oneshot::Sender<()>) {
+        self.closing = Some(Closing { reply, deadline: Instant::now() + CLOSE_MAX });
+        self.cancel_switch(format!("{} is going away", self.identity.name)).await;
+        self.releases.values_mut().for_each(|r| r.mode = ReleaseMode::Retire);
+        self.publish_routes();
+        self.publish_target();
+        self.drop_retired();
+    }
+
+    /// Something does not die. It gets no traffic, and the engine goes on trying.
+    fn give_up_closing(&mut self) {
+        let alive = self.observed.instances.iter().filter(|i| i.run.is_some()).map(|i| i.instance.name());
+        tracing::error!(app = %self.identity.name, alive = ?alive.collect::<Vec<_>>(), "an app goes away while processes of it do not end");
+        self.releases.clear();
+        self.observed = AppObserved::default();
+        self.publish_target();
     }
 
     fn closed(&mut self) -> bool {
         let empty = self.releases.is_empty() && self.observed.instances.iter().all(|i| i.run.is_none());
-        if self.closing.is_none() || !empty {
-            return false;
+        match self.closing.take_if(|_| empty) {
+            None => false,
+            Some(Closing { reply, .. }) => {
+                self.services.front_door.delete(&self.identity.name);
+                let _ = reply.send(());
+                true
+            }
         }
-        self.services.front_door.delete(&self.identity.name);
-        if let Some(reply) = self.closing.take() {
-            let _ = reply.send(());
-        }
-        true
+    }
+}
+
+async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
     }
 }

@@ -4,7 +4,7 @@ use api::access::{Access, AccessAdd, AccessRemove, AccessReply, Grant};
 use api::{Failure, Kind, Role};
 use model::AppNumber;
 
-use super::Call;
+use super::Ask;
 use crate::access::{Actor, base64_encode, parse_public_key};
 use crate::control::Control;
 use crate::store::{AccessRow, EventCode, KeyRow, NewAccess};
@@ -13,9 +13,9 @@ use crate::store::{AccessRow, EventCode, KeyRow, NewAccess};
 const PERSON_CHARS_MAX: usize = 40;
 
 impl Control {
-    pub(super) async fn access(&self, call: &Call, access: Access) -> Result<AccessReply, Failure> {
-        call.actor.may_operate("see who has access")?;
-        let app = access.app.as_deref().map(|name| self.app_for(&call.actor, name, Role::Operator, "see the access of")).transpose()?;
+    pub(super) async fn access(&self, ask: &Ask, access: Access) -> Result<AccessReply, Failure> {
+        ask.actor.may_operate("see who has access")?;
+        let app = access.app.as_deref().map(|name| self.app_for(&ask.actor, name, Role::Operator, "see the access of")).transpose()?;
         self.grants(app.map(|app| app.identity.number)).await
     }
 
@@ -30,8 +30,8 @@ impl Control {
         Ok(AccessReply { grants: rows.into_iter().map(grant).collect() })
     }
 
-    pub(super) async fn access_add(&self, call: &Call, add: AccessAdd) -> Result<Grant, Failure> {
-        call.actor.may_operate("give access")?;
+    pub(super) async fn access_add(&self, ask: &Ask, add: AccessAdd) -> Result<Grant, Failure> {
+        ask.actor.may_operate("give access")?;
         let word_ok = |c: char| c.is_ascii_alphanumeric() || ".-_@+".contains(c);
         if add.person.is_empty() || add.person.len() > PERSON_CHARS_MAX || !add.person.chars().all(word_ok) {
             return Err(Failure::new(Kind::Usage, "access.bad_name", "this is not a name for a person").why("1 to 40 letters, digits and . - _ @ +"));
@@ -40,12 +40,12 @@ impl Control {
             return Err(Failure::new(Kind::Usage, "access.bad_role", format!("unknown role `{}`", add.role)).fix("known are: viewer, deployer, owner, operator"));
         };
         let key = parse_public_key(&add.public_key)?;
-        let app = add.app.as_deref().map(|name| self.app_for(&call.actor, name, Role::Operator, "give access to")).transpose()?;
+        let app = add.app.as_deref().map(|name| self.app_for(&ask.actor, name, Role::Operator, "give access to")).transpose()?;
         if app.is_none() && role != Role::Operator {
             return Err(Failure::new(Kind::Usage, "access.no_app", format!("a {} needs an app", role.word())).fix("add -a APP, or --role operator"));
         }
         let number = app.as_ref().map(|app| app.identity.number);
-        let event = self.event(call, EventCode::AccessAdded, format!("{} is {} now", add.person, role.word()));
+        let event = self.event(ask, EventCode::AccessAdded, format!("{} is {} now", add.person, role.word()));
         let fingerprint = key.fingerprint.clone();
         let access = NewAccess { person: add.person.clone(), key: Some(key), role, app: number };
         self.services.store.add_access(access, event).await?;
@@ -58,11 +58,11 @@ impl Control {
         })
     }
 
-    pub(super) async fn access_remove(&self, call: &Call, remove: AccessRemove) -> Result<AccessReply, Failure> {
-        call.actor.may_operate("take access away")?;
-        let app = remove.app.as_deref().map(|name| self.app_for(&call.actor, name, Role::Operator, "take access from")).transpose()?;
+    pub(super) async fn access_remove(&self, ask: &Ask, remove: AccessRemove) -> Result<AccessReply, Failure> {
+        ask.actor.may_operate("take access away")?;
+        let app = remove.app.as_deref().map(|name| self.app_for(&ask.actor, name, Role::Operator, "take access from")).transpose()?;
         let number = app.map(|app| app.identity.number);
-        let event = self.event(call, EventCode::AccessRemoved, format!("{} lost access", remove.person));
+        let event = self.event(ask, EventCode::AccessRemoved, format!("{} lost access", remove.person));
         self.services.store.remove_access(&remove.person, number, event).await?;
         self.publish_keys().await?;
         self.grants(None).await

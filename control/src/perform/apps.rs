@@ -6,11 +6,14 @@ use api::apps::{AppSummary, Apps, AppsReply, Create, CreateReply, Destroy, Destr
 use api::{Failure, Kind, Role};
 use model::AppName;
 
-use super::Call;
+use super::Ask;
 use super::rows::process_words;
 use crate::app::AppHandle;
 use crate::control::Control;
-use crate::store::{AppSetting, DatabaseKind, EventCode, NewApp, NewEvent};
+use crate::limits::{CANCEL_AGAIN, WIPE_MAX};
+use crate::seams::{Cancel, Lines};
+use crate::store::{App, AppSetting, DatabaseKind, EventCode, NewApp, NewEvent};
+use crate::turns::Turn;
 
 /// Words for a made-up app name, as Heroku makes them.
 const ADJECTIVES: [&str; 16] = [
@@ -21,13 +24,14 @@ const NOUNS: [&str; 16] = [
 ];
 
 impl Control {
-    pub(super) async fn apps(&self, call: &Call, _: Apps) -> Result<AppsReply, Failure> {
-        let apps = self.visible(&call.actor).iter().map(|app| self.summary(app)).collect();
+    #[expect(clippy::unnecessary_wraps, reason = "every operation answers alike")]
+    pub(super) fn apps(&self, ask: &Ask, _: &Apps) -> Result<AppsReply, Failure> {
+        let apps = self.visible(&ask.actor).iter().map(|app| self.summary(app)).collect();
         Ok(AppsReply { apps })
     }
 
-    pub(super) async fn create(&self, call: &Call, create: Create) -> Result<CreateReply, Failure> {
-        call.actor.may_operate("create apps")?;
+    pub(super) async fn create(&self, ask: &Ask, create: Create) -> Result<CreateReply, Failure> {
+        ask.actor.may_operate("create apps")?;
         let name: AppName = match &create.name {
             Some(name) => name.parse()?,
             None => self.made_up_name()?,
@@ -35,23 +39,26 @@ impl Control {
         let kind = if create.no_database { "none" } else { self.services.databases.kind() };
         let database = DatabaseKind::parse(kind).unwrap_or(DatabaseKind::None);
         let new = NewApp { name: name.clone(), ports: self.settings.app_ports.clone(), ports_in_use: BTreeSet::new(), database };
-        let event = self.event(call, EventCode::AppCreated, format!("{name} was created"));
+        let event = self.event(ask, EventCode::AppCreated, format!("{name} was created"));
         let app = self.services.store.create_app(new, event).await?;
-        if let Err(failure) = self.furnish(&app).await {
-            // Nothing half made stays: its name is free again, its number is not.
-            let event = self.event(call, EventCode::AppDestroyed, format!("{name} could not be made: {failure}"));
-            self.services.store.destroy_app(app.number, event).await?;
-            self.wipe_destroyed().await;
-            return Err(failure);
+        match self.furnish(&app).await {
+            Ok(handle) => Ok(self.created(&handle, database)),
+            Err(failure) => {
+                // Nothing half made stays: its name is free again, its number is not.
+                let event = self.event(ask, EventCode::AppDestroyed, format!("{name} could not be made: {failure}"));
+                if let Err(error) = self.services.store.destroy_app(app.number, event).await {
+                    tracing::error!(%error, app = %name, "a half made app cannot be removed");
+                }
+                self.wipe_destroyed().await;
+                Err(failure)
+            }
         }
-        let handle = self.start_app(&app, false).await?;
-        self.insert(handle.clone());
-        Ok(self.created(&handle, database))
     }
 
-    async fn furnish(&self, app: &crate::store::App) -> Result<(), Failure> {
+    async fn furnish(&self, app: &App) -> Result<AppHandle, Failure> {
         self.services.engine.prepare(app.number).await?;
-        self.services.repositories.create(app.number).await
+        self.services.repositories.create(app.number).await?;
+        self.start_app(app).await
     }
 
     fn made_up_name(&self) -> Result<AppName, Failure> {
@@ -98,8 +105,8 @@ impl Control {
         }
     }
 
-    pub(super) async fn app_info(&self, call: &Call, info: Info) -> Result<InfoReply, Failure> {
-        let app = self.app_for(&call.actor, &info.app, Role::Viewer, "look at")?;
+    pub(super) async fn app_info(&self, ask: &Ask, info: Info) -> Result<InfoReply, Failure> {
+        let app = self.app_for(&ask.actor, &info.app, Role::Viewer, "look at")?;
         self.info_of(&app).await
     }
 
@@ -124,11 +131,11 @@ impl Control {
         })
     }
 
-    pub(super) async fn set(&self, call: &Call, set: Set) -> Result<InfoReply, Failure> {
-        let app = self.app_for(&call.actor, &set.app, Role::Owner, "change settings of")?;
+    pub(super) async fn set(&self, ask: &Ask, set: Set) -> Result<InfoReply, Failure> {
+        let app = self.app_for(&ask.actor, &set.app, Role::Owner, "change settings of")?;
         let settings = set.settings.iter().map(|(key, value)| setting(key, value)).collect::<Result<Vec<_>, _>>()?;
         for (setting, key) in settings.into_iter().zip(set.settings.keys()) {
-            let event = self.event(call, EventCode::AppSet, format!("{key} of {} was set", app.identity.name));
+            let event = self.event(ask, EventCode::AppSet, format!("{key} of {} was set", app.identity.name));
             self.services.store.set_app_setting(app.identity.number, setting, event).await?;
         }
         self.info_of(&app).await
@@ -136,33 +143,38 @@ impl Control {
 
     /// Renames by stopping under the old name and starting under the new one: `APP`, the
     /// host name and every run carry the name.
-    pub(super) async fn rename(&self, call: &Call, rename: Rename) -> Result<CreateReply, Failure> {
-        let app = self.app_for(&call.actor, &rename.app, Role::Owner, "rename")?;
+    pub(super) async fn rename(&self, ask: &Ask, rename: Rename) -> Result<CreateReply, Failure> {
+        let app = self.app_for(&ask.actor, &rename.app, Role::Owner, "rename")?;
         let name: AppName = rename.to.parse()?;
-        let _turn = app.deploying.lock().await;
-        let event = self.event(call, EventCode::AppRenamed, format!("{} is now {name}", app.identity.name));
-        let record = self.services.store.rename_app(app.identity.number, name, event).await?;
-        app.close().await?;
+        let _turn = self.turn(&app, &ask.lines, &ask.cancel).await?;
+        let number = app.identity.number;
+        // Everything that can fail comes before anything stops.
+        let mut start = self.app_start(&self.services.store.app(number).await?, false).await?;
+        start.identity = self.identity(&name, number, app.identity.port)?;
+        let event = self.event(ask, EventCode::AppRenamed, format!("{} is now {name}", app.identity.name));
+        let record = self.services.store.rename_app(number, name, event).await?;
+        if let Err(failure) = app.close().await {
+            tracing::error!(app = %app.identity.name, %failure, "the app's task had ended before its new one started");
+        }
         self.forget(&app.identity.name);
-        let handle = self.start_app(&record, false).await?;
+        let handle = AppHandle::start(&self.services, start);
         self.insert(handle.clone());
+        // What was scaled or stopped between the look and the start.
+        handle.reload();
         Ok(self.created(&handle, record.database))
     }
 
-    pub(super) async fn destroy(&self, call: &Call, destroy: Destroy) -> Result<DestroyReply, Failure> {
-        let app = self.app_for(&call.actor, &destroy.app, Role::Owner, "destroy")?;
+    pub(super) async fn destroy(&self, ask: &Ask, destroy: Destroy) -> Result<DestroyReply, Failure> {
+        let app = self.app_for(&ask.actor, &destroy.app, Role::Owner, "destroy")?;
         let name = &app.identity.name;
         if destroy.confirm != name.as_str() {
             return Err(Failure::new(Kind::Refused, "app.not_confirmed", format!("{name} was not destroyed"))
                 .why("the name that confirms it is another")
                 .fix(format!("paas apps:destroy -a {name} --confirm {name}")));
         }
-        if let Some(cancel) = self.cancel_of(app.identity.number) {
-            cancel.send_replace(true);
-        }
-        let _turn = app.deploying.lock().await;
+        let _turn = self.turn_by_force(&app, &ask.lines, &ask.cancel).await?;
         app.close().await?;
-        let event = self.event(call, EventCode::AppDestroyed, format!("{name} was destroyed"));
+        let event = self.event(ask, EventCode::AppDestroyed, format!("{name} was destroyed"));
         self.services.store.destroy_app(app.identity.number, event).await?;
         self.forget(name);
         self.wipe_destroyed().await;
@@ -170,10 +182,28 @@ impl Control {
         Ok(DestroyReply { name: name.to_string() })
     }
 
+    /// The turn, with everything that stands before it cancelled.
+    async fn turn_by_force(&self, app: &AppHandle, lines: &Lines, cancel: &Cancel) -> Result<Turn, Failure> {
+        let turn = self.turn(app, lines, cancel);
+        tokio::pin!(turn);
+        loop {
+            if let Some(other) = self.underway_of(app.identity.number) {
+                other.raise.send_replace(true);
+            }
+            // One that waited longer may have begun meanwhile.
+            if let Ok(turn) = tokio::time::timeout(CANCEL_AGAIN, &mut turn).await {
+                return turn;
+            }
+        }
+    }
+
     /// Removes what is left on the box of destroyed apps; what cannot be removed now is
     /// tried again at the next start.
     pub(crate) async fn wipe_destroyed(&self) {
-        let Ok(numbers) = self.services.store.unwiped_apps().await else { return };
+        let numbers = match self.services.store.unwiped_apps().await {
+            Ok(numbers) => numbers,
+            Err(error) => return tracing::warn!(%error, "destroyed apps cannot be listed"),
+        };
         for number in numbers {
             let wiped = async {
                 self.services.databases.remove(number).await?;
@@ -181,14 +211,16 @@ impl Control {
                 self.services.store.mark_wiped(number, self.services.now_unix_ms()).await?;
                 Ok::<_, Failure>(())
             };
-            if let Err(failure) = wiped.await {
+            let late = || Failure::new(Kind::Host, "app.not_wiped", "removing it takes too long");
+            let wiped = tokio::time::timeout(WIPE_MAX, wiped).await;
+            if let Err(failure) = wiped.unwrap_or_else(|_| Err(late())) {
                 tracing::warn!(app = number.0, %failure, causes = ?failure.causes, "leftovers of a destroyed app stay until the next start");
             }
         }
     }
 
-    pub(super) fn event(&self, call: &Call, code: EventCode, text: impl Into<String>) -> NewEvent {
-        NewEvent::new(self.services.now_unix_ms(), call.actor.name(), code, text)
+    pub(super) fn event(&self, ask: &Ask, code: EventCode, text: impl Into<String>) -> NewEvent {
+        NewEvent::new(self.services.now_unix_ms(), ask.actor.name(), code, text)
     }
 }
 

@@ -1,13 +1,11 @@
 //! `deploy`, `builds` and their like.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use api::builds::{BuildRow, Builds, BuildsReply, Cancel, CancelReply, Deploy, DeployReply, Output, OutputReply, PurgeCache, Rebuild};
 use api::{Failure, Kind, Role};
-use model::AppNumber;
-use tokio::sync::watch;
 
-use super::Call;
+use super::Ask;
 use crate::app::AppHandle;
 use crate::control::Control;
 use crate::deploy::DeployRequest;
@@ -15,29 +13,22 @@ use crate::limits::SHOWN_RELEASES_MAX;
 use crate::store::Build;
 
 impl Control {
-    pub(super) async fn deploy_reference(&self, call: &Call, deploy: Deploy) -> Result<DeployReply, Failure> {
-        let app = self.app_for(&call.actor, &deploy.app, Role::Deployer, "deploy")?;
-        self.deploy_commit(call, &app, deploy.reference.as_deref(), false).await
+    pub(super) async fn deploy_reference(self: &Arc<Self>, ask: &Ask, deploy: Deploy) -> Result<DeployReply, Failure> {
+        let app = self.app_for(&ask.actor, &deploy.app, Role::Deployer, "deploy")?;
+        self.deploy_commit(ask, &app, deploy.reference.as_deref(), false).await
     }
 
-    pub(super) async fn rebuild(&self, call: &Call, rebuild: Rebuild) -> Result<DeployReply, Failure> {
-        let app = self.app_for(&call.actor, &rebuild.app, Role::Deployer, "rebuild")?;
+    pub(super) async fn rebuild(self: &Arc<Self>, ask: &Ask, rebuild: Rebuild) -> Result<DeployReply, Failure> {
+        let app = self.app_for(&ask.actor, &rebuild.app, Role::Deployer, "rebuild")?;
         let Some(current) = self.services.store.current_release(app.identity.number).await? else {
             return Err(nothing_to_build(&app));
         };
         let slug = self.slug_of(app.identity.number, current.release.slug).await?;
-        self.deploy_commit(call, &app, Some(&slug.manifest.source_version), true).await
+        self.deploy_commit(ask, &app, Some(&slug.manifest.source_version), true).await
     }
 
-    async fn deploy_commit(&self, call: &Call, app: &AppHandle, reference: Option<&str>, rebuild: bool) -> Result<DeployReply, Failure> {
-        let lines = call.lines();
-        let _turn = match app.deploying.try_lock() {
-            Ok(turn) => turn,
-            Err(_) => {
-                lines.step("Waiting for another push of this app to end");
-                app.deploying.lock().await
-            }
-        };
+    async fn deploy_commit(self: &Arc<Self>, ask: &Ask, app: &AppHandle, reference: Option<&str>, rebuild: bool) -> Result<DeployReply, Failure> {
+        let turn = self.turn(app, &ask.lines, &ask.cancel).await?;
         let number = app.identity.number;
         let references = match reference {
             Some(reference) => vec![reference.to_owned()],
@@ -45,7 +36,10 @@ impl Control {
         };
         let mut commit = None;
         for reference in &references {
-            commit = commit.or(self.services.repositories.resolve(number, reference).await?);
+            commit = self.services.repositories.resolve(number, reference).await?;
+            if commit.is_some() {
+                break;
+            }
         }
         let Some(commit) = commit else {
             return match reference {
@@ -55,21 +49,21 @@ impl Control {
             };
         };
         let source = self.services.repositories.export(number, &commit, self.root_of(app).await?).await?;
-        let request = DeployRequest { actor: call.actor.name().to_owned(), commit, rebuild, dry_run: false, lines, cancel: call.cancel.clone(), reason: Arc::default() };
+        let request = DeployRequest { actor: ask.actor.name().to_owned(), commit, rebuild, dry_run: false, lines: ask.lines.clone(), cancel: ask.cancel.clone(), reason: Arc::default(), turn };
         match self.deploy(app, request, source).await? {
             Some(deployed) => Ok(DeployReply { release: deployed.version.to_string(), commit: deployed.commit }),
             None => Err(nothing_to_build(app)),
         }
     }
 
-    pub(super) async fn builds(&self, call: &Call, builds: Builds) -> Result<BuildsReply, Failure> {
-        let app = self.app_for(&call.actor, &builds.app, Role::Viewer, "look at")?;
+    pub(super) async fn builds(&self, ask: &Ask, builds: Builds) -> Result<BuildsReply, Failure> {
+        let app = self.app_for(&ask.actor, &builds.app, Role::Viewer, "look at")?;
         let builds = self.services.store.list_builds(app.identity.number, SHOWN_RELEASES_MAX).await?;
         Ok(BuildsReply { builds: builds.iter().map(build_row).collect() })
     }
 
-    pub(super) async fn build_output(&self, call: &Call, output: Output) -> Result<OutputReply, Failure> {
-        let app = self.app_for(&call.actor, &output.app, Role::Viewer, "look at")?;
+    pub(super) async fn build_output(&self, ask: &Ask, output: Output) -> Result<OutputReply, Failure> {
+        let app = self.app_for(&ask.actor, &output.app, Role::Viewer, "look at")?;
         let found = self.services.store.find_build(app.identity.number, output.number).await?;
         let Some(found) = found else {
             let what = output.number.map_or_else(|| "there is no build yet".to_owned(), |n| format!("there is no build {n}"));
@@ -82,24 +76,20 @@ impl Control {
         Ok(OutputReply { build: build_row(&found), lines: kept.lines })
     }
 
-    pub(super) async fn cancel_build(&self, call: &Call, cancel: Cancel) -> Result<CancelReply, Failure> {
-        let app = self.app_for(&call.actor, &cancel.app, Role::Deployer, "cancel a build of")?;
-        let Some(running) = self.cancel_of(app.identity.number) else { return Ok(CancelReply { number: None }) };
-        running.send_replace(true);
-        let newest = self.services.store.find_build(app.identity.number, None).await?;
-        Ok(CancelReply { number: newest.map(|build| build.number) })
+    pub(super) fn cancel_build(&self, ask: &Ask, cancel: &Cancel) -> Result<CancelReply, Failure> {
+        let app = self.app_for(&ask.actor, &cancel.app, Role::Deployer, "cancel a build of")?;
+        let running = self.underway_of(app.identity.number).filter(|running| running.build.is_some());
+        if let Some(running) = &running {
+            running.raise.send_replace(true);
+        }
+        Ok(CancelReply { number: running.and_then(|running| running.build) })
     }
 
-    pub(super) async fn purge_cache(&self, call: &Call, purge: PurgeCache) -> Result<CancelReply, Failure> {
-        let app = self.app_for(&call.actor, &purge.app, Role::Deployer, "purge the build cache of")?;
-        let _turn = app.deploying.lock().await;
+    pub(super) async fn purge_cache(&self, ask: &Ask, purge: PurgeCache) -> Result<CancelReply, Failure> {
+        let app = self.app_for(&ask.actor, &purge.app, Role::Deployer, "purge the build cache of")?;
+        let _turn = self.turn(&app, &ask.lines, &ask.cancel).await?;
         self.services.builders.purge_cache(app.identity.number).await?;
         Ok(CancelReply { number: None })
-    }
-
-    /// How to cancel the build of an app that runs.
-    pub(crate) fn cancel_of(&self, number: AppNumber) -> Option<watch::Sender<bool>> {
-        self.cancels.lock().unwrap_or_else(PoisonError::into_inner).get(&number).cloned()
     }
 }
 

@@ -3,18 +3,17 @@
 use api::events::{EventRow, Events, EventsReply};
 use api::{Failure, Role};
 
-use super::Call;
+use super::Ask;
 use crate::control::Control;
 use crate::limits::SHOWN_LINES_MAX;
 
 impl Control {
-    pub(super) async fn events(&self, call: &Call, events: Events) -> Result<EventsReply, Failure> {
-        let app = match &events.app {
-            Some(name) => Some(self.app_for(&call.actor, name, Role::Viewer, "look at")?.identity.number),
-            None => {
-                call.actor.may_operate("see the events of the whole box")?;
-                None
-            }
+    pub(super) async fn events(&self, ask: &Ask, events: Events) -> Result<EventsReply, Failure> {
+        let app = if let Some(name) = &events.app {
+            Some(self.app_for(&ask.actor, name, Role::Viewer, "look at")?.identity.number)
+        } else {
+            ask.actor.may_operate("see the events of the whole box")?;
+            None
         };
         let records = self.services.store.list_events(app, events.lines.min(SHOWN_LINES_MAX)).await?;
         let row = |record: crate::store::EventRecord| EventRow {

@@ -5,19 +5,19 @@ use api::wire::FromServer;
 use api::{Failure, Role};
 use tokio::sync::mpsc;
 
-use super::Call;
+use super::Ask;
 use crate::control::Control;
 
 /// Lines that wait for a client; the reader of the files waits with them, nobody else.
 const WAITING_LINES_MAX: usize = 256;
 
 impl Control {
-    pub(super) async fn logs(&self, call: &Call, logs: Logs) -> Result<LogsReply, Failure> {
-        let app = self.app_for(&call.actor, &logs.app, Role::Viewer, "read the logs of")?;
+    pub(super) async fn logs(&self, ask: &Ask, logs: Logs) -> Result<LogsReply, Failure> {
+        let app = self.app_for(&ask.actor, &logs.app, Role::Viewer, "read the logs of")?;
         let (sink, mut lines) = mpsc::channel::<Line>(WAITING_LINES_MAX);
         let read = self.services.logs.read(app.identity.name.clone(), app.identity.number, logs, sink);
         let pass_on = async {
-            let mut cancel = call.cancel.clone();
+            let mut cancel = ask.cancel.clone();
             loop {
                 let line = tokio::select! {
                     line = lines.recv() => line,
@@ -25,7 +25,7 @@ impl Control {
                 };
                 let Some(line) = line else { return };
                 let Ok(item) = serde_json::to_value(line) else { continue };
-                if call.out.send(FromServer::Item(item)).await.is_err() {
+                if ask.out.send(FromServer::Item(item)).await.is_err() {
                     return;
                 }
             }

@@ -6,15 +6,15 @@ use api::ps::{List, ListReply, Restart, RestartReply, Scale, ScaleReply, Start, 
 use api::{Failure, Kind, Role};
 use model::ScaleChange;
 
-use super::Call;
+use super::Ask;
 use super::rows::{end_story, instance_row, shown};
-use crate::app::{AppCommand, AppHandle};
+use crate::app::AppHandle;
 use crate::control::Control;
 use crate::store::EventCode;
 
 impl Control {
-    pub(super) async fn processes(&self, call: &Call, list: List) -> Result<ListReply, Failure> {
-        let app = self.app_for(&call.actor, &list.app, Role::Viewer, "look at")?;
+    pub(super) fn processes(&self, ask: &Ask, list: &List) -> Result<ListReply, Failure> {
+        let app = self.app_for(&ask.actor, &list.app, Role::Viewer, "look at")?;
         let view = app.view.borrow();
         let mut types: BTreeMap<_, TypeRow> = BTreeMap::new();
         for (process_type, command) in &view.commands {
@@ -44,54 +44,54 @@ impl Control {
         })
     }
 
-    pub(super) async fn scale(&self, call: &Call, scale: Scale) -> Result<ScaleReply, Failure> {
+    pub(super) async fn scale(&self, ask: &Ask, scale: Scale) -> Result<ScaleReply, Failure> {
         let role = if scale.changes.is_empty() { Role::Viewer } else { Role::Deployer };
-        let app = self.app_for(&call.actor, &scale.app, role, "scale")?;
+        let app = self.app_for(&ask.actor, &scale.app, role, "scale")?;
         let changes = scale.changes.iter().map(|word| word.parse::<ScaleChange>()).collect::<Result<Vec<_>, _>>()?;
         let changed = changes.iter().map(|c| c.process_type.to_string()).collect();
         let formation = if changes.is_empty() {
             self.services.store.formation(app.identity.number).await?
         } else {
-            let event = self.event(call, EventCode::ProcessesScaled, format!("scaled {}", scale.changes.join(" ")));
+            let event = self.event(ask, EventCode::ProcessesScaled, format!("scaled {}", scale.changes.join(" ")));
             let formation = self.services.store.scale(app.identity.number, changes, event).await?;
-            app.send(AppCommand::Scale(formation.clone()))?;
+            app.reload();
             formation
         };
         let formation = formation.0.into_iter().map(|(t, n)| (t.to_string(), n)).collect();
         Ok(ScaleReply { formation, changed })
     }
 
-    pub(super) async fn restart(&self, call: &Call, restart: Restart) -> Result<RestartReply, Failure> {
-        let app = self.app_for(&call.actor, &restart.app, Role::Deployer, "restart")?;
+    pub(super) async fn restart(&self, ask: &Ask, restart: Restart) -> Result<RestartReply, Failure> {
+        let app = self.app_for(&ask.actor, &restart.app, Role::Deployer, "restart")?;
         let what = restart.what.as_deref().unwrap_or("all processes");
-        let event = self.event(call, EventCode::ProcessesRestarted, format!("restart of {what} asked for"));
+        let event = self.event(ask, EventCode::ProcessesRestarted, format!("restart of {what} asked for"));
         let instances = app.restart(restart.what.clone()).await?;
         self.services.store.record_event(Some(app.identity.number), event).await?;
         Ok(RestartReply { instances })
     }
 
-    pub(super) async fn stop_processes(&self, call: &Call, stop: Stop) -> Result<RestartReply, Failure> {
-        let app = self.app_for(&call.actor, &stop.app, Role::Deployer, "stop")?;
-        self.set_stopped(call, &app, true, EventCode::ProcessesStopped).await
+    pub(super) async fn stop_processes(&self, ask: &Ask, stop: Stop) -> Result<RestartReply, Failure> {
+        let app = self.app_for(&ask.actor, &stop.app, Role::Deployer, "stop")?;
+        self.set_stopped(ask, &app, true, EventCode::ProcessesStopped).await
     }
 
-    pub(super) async fn start_processes(&self, call: &Call, start: Start) -> Result<RestartReply, Failure> {
-        let app = self.app_for(&call.actor, &start.app, Role::Deployer, "start")?;
-        self.set_stopped(call, &app, false, EventCode::ProcessesStarted).await
+    pub(super) async fn start_processes(&self, ask: &Ask, start: Start) -> Result<RestartReply, Failure> {
+        let app = self.app_for(&ask.actor, &start.app, Role::Deployer, "start")?;
+        self.set_stopped(ask, &app, false, EventCode::ProcessesStarted).await
     }
 
-    async fn set_stopped(&self, call: &Call, app: &AppHandle, stopped: bool, code: EventCode) -> Result<RestartReply, Failure> {
+    async fn set_stopped(&self, ask: &Ask, app: &AppHandle, stopped: bool, code: EventCode) -> Result<RestartReply, Failure> {
         let text = if stopped { "all processes stopped on request" } else { "processes started on request" };
-        self.services.store.set_stopped(app.identity.number, stopped, self.event(call, code, text)).await?;
-        app.send(AppCommand::SetStopped(stopped))?;
-        let formation = app.view.borrow().formation.clone();
+        self.services.store.set_stopped(app.identity.number, stopped, self.event(ask, code, text)).await?;
+        app.reload();
+        let formation = self.services.store.formation(app.identity.number).await?;
         let wanted = formation.0.iter().filter(|(t, _)| t.stays_up());
         let instances = wanted.flat_map(|(t, count)| (1..=*count).map(move |n| format!("{t}.{n}"))).collect();
         Ok(RestartReply { instances })
     }
 
-    pub(super) async fn why(&self, call: &Call, why: Why) -> Result<WhyReply, Failure> {
-        let app = self.app_for(&call.actor, &why.app, Role::Viewer, "look at")?;
+    pub(super) fn why(&self, ask: &Ask, why: &Why) -> Result<WhyReply, Failure> {
+        let app = self.app_for(&ask.actor, &why.app, Role::Viewer, "look at")?;
         let view = app.view.borrow();
         let wanted = shown(&view).filter(|i| why.instance.as_ref().is_none_or(|name| *name == i.instance.name()));
         // The newest release's first: during a switch a name is there twice.

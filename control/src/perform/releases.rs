@@ -1,23 +1,26 @@
 //! `releases`, `releases:info`, `rollback`.
 
+use std::sync::Arc;
+
 use api::releases::{Info, InfoReply, ReleaseRow, Releases, ReleasesReply, Rollback, RollbackReply};
 use api::{Failure, Kind, Role};
 use model::{Cause, ReleaseVersion};
 
-use super::{Call, never};
+use super::Ask;
 use crate::control::Control;
+use crate::deploy::{Switch, refused_change};
 use crate::limits::SHOWN_RELEASES_MAX;
 use crate::store::{ReleaseRecord, ReleaseState};
 
 impl Control {
-    pub(super) async fn releases(&self, call: &Call, releases: Releases) -> Result<ReleasesReply, Failure> {
-        let app = self.app_for(&call.actor, &releases.app, Role::Viewer, "look at")?;
+    pub(super) async fn releases(&self, ask: &Ask, releases: Releases) -> Result<ReleasesReply, Failure> {
+        let app = self.app_for(&ask.actor, &releases.app, Role::Viewer, "look at")?;
         let records = self.services.store.list_releases(app.identity.number, SHOWN_RELEASES_MAX).await?;
         Ok(ReleasesReply { releases: records.iter().map(release_row).collect() })
     }
 
-    pub(super) async fn release_info(&self, call: &Call, info: Info) -> Result<InfoReply, Failure> {
-        let app = self.app_for(&call.actor, &info.app, Role::Viewer, "look at")?;
+    pub(super) async fn release_info(&self, ask: &Ask, info: Info) -> Result<InfoReply, Failure> {
+        let app = self.app_for(&ask.actor, &info.app, Role::Viewer, "look at")?;
         let version = match &info.version {
             Some(word) => Some(word.parse::<ReleaseVersion>()?),
             None => app.view.borrow().current,
@@ -38,9 +41,9 @@ impl Control {
         })
     }
 
-    pub(super) async fn rollback(&self, call: &Call, rollback: Rollback) -> Result<RollbackReply, Failure> {
-        let app = self.app_for(&call.actor, &rollback.app, Role::Deployer, "roll back")?;
-        let _turn = app.deploying.lock().await;
+    pub(super) async fn rollback(self: &Arc<Self>, ask: &Ask, rollback: Rollback) -> Result<RollbackReply, Failure> {
+        let app = self.app_for(&ask.actor, &rollback.app, Role::Deployer, "roll back")?;
+        let turn = self.turn(&app, &ask.lines, &ask.cancel).await?;
         let number = app.identity.number;
         let store = &self.services.store;
         let target = match &rollback.version {
@@ -49,7 +52,7 @@ impl Control {
         };
         let Some(target) = target else { return Err(no_release(rollback.version.as_deref())) };
         let to = target.release.version;
-        if Some(to) == app.view.borrow().current {
+        if Some(to) == store.app(number).await?.current {
             return Err(Failure::new(Kind::Refused, "rollback.is_current", format!("{to} is what serves now")).fix("see `paas releases`"));
         }
         if matches!(target.state, ReleaseState::Failed | ReleaseState::Candidate) {
@@ -57,12 +60,15 @@ impl Control {
             return Err(failure.why(target.failure.unwrap_or_default()).fix("pick one that did: `paas releases`"));
         }
         let slug = self.slug_of(number, target.release.slug).await?;
-        let formation = app.view.borrow().formation.carried_over(&slug.manifest.commands.keys().cloned().collect());
+        let formation = store.formation(number).await?.carried_over(&slug.manifest.commands.keys().cloned().collect());
         let cause = Cause::Rollback { to };
-        let release = self.insert_candidate(&app, slug.id, target.release.config_version, formation, cause, call.actor.name()).await?;
+        let release = self.insert_candidate(&app, slug.id, target.release.config_version, formation, cause, ask.actor.name()).await?;
         let version = release.version;
-        let (_keep, cancel) = never();
-        self.switch(&app, release, slug.manifest, rollback.run_release, call.lines(), cancel).await?;
+        let underway = self.begin_work(number, turn);
+        let (manifest, lines, cancel) = (slug.manifest, ask.lines.clone(), underway.cancel());
+        let switch = Switch { release, manifest, release_phase: rollback.run_release, lines, cancel };
+        let switched = self.switch(&app, switch).await;
+        switched.map_err(|failure| refused_change(failure, "nothing was rolled back", "look at `paas logs`, or pick another release: `paas releases`"))?;
         Ok(RollbackReply { to: to.to_string(), release: version.to_string() })
     }
 }

@@ -7,7 +7,7 @@ use api::{Failure, Kind, Role};
 use model::engine::{OneOff, OneOffCommand, ReleaseMode, ReleaseTarget};
 use model::{Formation, InstanceId, ProcessType};
 
-use super::Call;
+use super::Ask;
 use crate::app::AppHandle;
 use crate::control::Control;
 use crate::limits::RUN_SECONDS_MAX;
@@ -15,8 +15,8 @@ use crate::seams::{OneOffOutput, Session, cancelled};
 use crate::store::{DatabaseKind, EventCode};
 
 impl Control {
-    pub(super) async fn run(self: &Arc<Self>, call: Call, run: api::run::Run) -> Result<u8, Failure> {
-        let app = self.app_for(&call.actor, &run.app, Role::Deployer, "run a command beside")?;
+    pub(super) async fn run(self: &Arc<Self>, ask: Ask, run: api::run::Run) -> Result<u8, Failure> {
+        let app = self.app_for(&ask.actor, &run.app, Role::Deployer, "run a command beside")?;
         if run.command.is_empty() || run.command.len() > api::limits::COMMAND_WORDS_MAX {
             return Err(Failure::new(Kind::Usage, "run.no_command", "there is no command to run").fix("paas run -a APP COMMAND …"));
         }
@@ -28,11 +28,11 @@ impl Control {
             },
             words => OneOffCommand::Words(words.to_vec()),
         };
-        self.session(call, &app, command, terminal_env(run.term)).await
+        self.session(ask, &app, command, terminal_env(run.term)).await
     }
 
-    pub(super) async fn database_info(&self, call: &Call, info: api::pg::Info) -> Result<api::pg::InfoReply, Failure> {
-        let app = self.app_for(&call.actor, &info.app, Role::Deployer, "look at the database of")?;
+    pub(super) async fn database_info(&self, ask: &Ask, info: api::pg::Info) -> Result<api::pg::InfoReply, Failure> {
+        let app = self.app_for(&ask.actor, &info.app, Role::Deployer, "look at the database of")?;
         let record = self.services.store.app(app.identity.number).await?;
         match record.database {
             DatabaseKind::Postgresql => self.services.databases.info(app.identity.number).await,
@@ -40,8 +40,8 @@ impl Control {
         }
     }
 
-    pub(super) async fn psql(self: &Arc<Self>, call: Call, psql: api::pg::Psql) -> Result<u8, Failure> {
-        let app = self.app_for(&call.actor, &psql.app, Role::Deployer, "open the database of")?;
+    pub(super) async fn psql(self: &Arc<Self>, ask: Ask, psql: api::pg::Psql) -> Result<u8, Failure> {
+        let app = self.app_for(&ask.actor, &psql.app, Role::Deployer, "open the database of")?;
         let record = self.services.store.app(app.identity.number).await?;
         if record.database != DatabaseKind::Postgresql {
             return Err(Failure::new(Kind::Refused, "pg.none", format!("{} has no PostgreSQL database", app.identity.name))
@@ -58,19 +58,19 @@ impl Control {
         if let Some(command) = psql.command {
             words.push(format!("--command={command}"));
         }
-        self.session(call, &app, OneOffCommand::Words(words), env).await
+        self.session(ask, &app, OneOffCommand::Words(words), env).await
     }
 
-    async fn session(&self, mut call: Call, app: &AppHandle, command: OneOffCommand, env: BTreeMap<String, String>) -> Result<u8, Failure> {
-        let Some(stdio) = call.stdio.take() else {
+    async fn session(&self, mut ask: Ask, app: &AppHandle, command: OneOffCommand, env: BTreeMap<String, String>) -> Result<u8, Failure> {
+        let Some(stdio) = ask.stdio.take() else {
             return Err(Failure::new(Kind::Usage, "run.no_stdio", "this client did not pass its input and output").fix("use the same version of paas on both sides"));
         };
         let one_off = self.one_off(app, command, env).await?;
-        let text = format!("{} started by {}", one_off.instance.name(), call.actor.name());
-        let event = self.event(&call, EventCode::RunStarted, text);
+        let text = format!("{} started by {}", one_off.instance.name(), ask.actor.name());
+        let event = self.event(&ask, EventCode::RunStarted, text);
         self.services.store.record_event(Some(app.identity.number), event).await?;
         let session = self.services.engine.run_once(one_off, OneOffOutput::Session(stdio)).await?;
-        let status = follow(session.as_ref(), &mut call).await;
+        let status = follow(session.as_ref(), &mut ask).await;
         Ok(status.shell_code())
     }
 
@@ -106,16 +106,16 @@ impl Control {
 }
 
 /// Waits for the end of a session; passes signals on; a client that is gone ends it.
-async fn follow(session: &dyn Session, call: &mut Call) -> model::ExitStatus {
+async fn follow(session: &dyn Session, ask: &mut Ask) -> model::ExitStatus {
     let mut signals_open = true;
     loop {
         tokio::select! {
             status = session.wait() => return status,
-            signal = call.signals.recv(), if signals_open => match signal {
+            signal = ask.signals.recv(), if signals_open => match signal {
                 Some(signal) => session.signal(signal).await,
                 None => signals_open = false,
             },
-            () = cancelled(&mut call.cancel) => {
+            () = cancelled(&mut ask.cancel) => {
                 session.kill().await;
                 return session.wait().await;
             }

@@ -3,13 +3,13 @@
 use api::Failure;
 use api::status::{AppStatus, Status, StatusReply, StopAll, StopAllReply};
 
-use super::Call;
+use super::Ask;
 use super::rows::{end_line, process_words, shown};
 use crate::app::AppHandle;
 use crate::control::Control;
 
 impl Control {
-    pub(super) async fn status(&self, call: &Call, _: Status) -> Result<StatusReply, Failure> {
+    pub(super) fn status(&self, ask: &Ask, _: &Status) -> Result<StatusReply, Failure> {
         let (disk_free_bytes, disk_total_bytes) = self.services.builders.disk_bytes()?;
         let (memory_available_bytes, memory_total_bytes) = self.services.host.memory_bytes();
         Ok(StatusReply {
@@ -18,7 +18,7 @@ impl Control {
             http: self.settings.http.to_string(),
             server_pid: std::process::id(),
             router_shim_pid: self.services.host.router_shim_pid(),
-            apps: self.visible(&call.actor).iter().map(app_status).collect(),
+            apps: self.visible(&ask.actor).iter().map(app_status).collect(),
             disk_free_bytes,
             disk_total_bytes,
             memory_available_bytes,
@@ -27,8 +27,8 @@ impl Control {
         })
     }
 
-    pub(super) async fn stop_all(&self, call: &Call, _: StopAll) -> Result<StopAllReply, Failure> {
-        call.actor.may_operate("stop everything")?;
+    pub(super) async fn stop_all(&self, ask: &Ask, _: StopAll) -> Result<StopAllReply, Failure> {
+        ask.actor.may_operate("stop everything")?;
         let runs = self.services.engine.stop_all().await;
         self.services.databases.stop().await;
         self.services.host.stop_router().await;

@@ -19,6 +19,7 @@ use control::deploy::DeployRequest;
 use control::push::{self, PushOptions, PushPlan};
 use control::seams::{Lines, Session, Stdio, cancelled};
 use control::store::PushNumber;
+use control::turns::Turn;
 use control::{Control, limits::PUSH_LINES_QUEUED_MAX};
 use model::RefName;
 use tokio::net::UnixStream;
@@ -138,7 +139,13 @@ impl Push {
         let options = PushOptions::parse(&hello.options)?;
         let refs: Vec<_> = hello.refs.iter().map(|r| update_of(r, hello.head.as_deref())).collect();
         let branches = self.control.deploy_branches(&self.app).await?;
-        match push::plan(self.app.identity.name.as_str(), &refs, &branches, hello.shallow)? {
+        let plan = push::plan(self.app.identity.name.as_str(), &refs, &branches, hello.shallow);
+        if let Err(failure) = &plan
+            && let Some(refused) = push::deployed_by(&refs, &branches)
+        {
+            self.control.refuse_push(&self.app, &self.actor, &refused.new, failure).await;
+        }
+        match plan? {
             PushPlan::Store { notes } => {
                 notes.iter().for_each(|note| lines.step(note));
                 Ok(None)
@@ -151,24 +158,15 @@ impl Push {
     }
 
     async fn deploy(&mut self, options: &PushOptions, branch: &str, commit: String, old: &str, lines: &Lines) -> Result<Option<Accepted>, Failure> {
-        let deploying = self.app.deploying.clone();
-        let turn = match deploying.clone().try_lock_owned() {
-            Ok(turn) => turn,
-            Err(_) => {
-                lines.step("Waiting for another push of this app to end");
-                let mut cancel = self.cancel.clone();
-                tokio::select! {
-                    turn = deploying.lock_owned() => turn,
-                    () = cancelled(&mut cancel) => return Err(Failure::new(Kind::Failed, "build.cancelled", "cancelled, nothing was deployed")),
-                }
-            }
-        };
+        let turn = self.control.turn(&self.app, lines, &self.cancel).await?;
         let reference: RefName = format!("refs/heads/{branch}").parse()?;
         let number = self.app.identity.number;
         let now = self.control.services.repositories.resolve(number, reference.as_str()).await?;
         let is_new = old.bytes().all(|b| b == b'0');
         if now.as_deref() != (!is_new).then_some(old) {
-            return Err(push::moved(reference.as_str()));
+            let failure = push::moved(reference.as_str());
+            self.control.refuse_push(&self.app, &self.actor, &commit, &failure).await;
+            return Err(failure);
         }
         if let Some(note) = self.control.note_before_push(&self.app).await {
             lines.problem(note);
@@ -182,6 +180,7 @@ impl Push {
             lines: lines.clone(),
             cancel,
             reason: Arc::default(),
+            turn: turn.clone(),
         };
         let source = self.request_source(&commit).await?;
         let push = self.control.push_begun(&self.app, reference.clone(), old, &commit).await?;
@@ -251,7 +250,7 @@ impl Push {
 /// An accepted push: the release serves, git moves the ref next. The app's deploy lock
 /// is held until that is known.
 struct Accepted {
-    _turn: tokio::sync::OwnedMutexGuard<()>,
+    _turn: Turn,
     push: PushNumber,
     reference: RefName,
     new: String,

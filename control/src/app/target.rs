@@ -1,0 +1,57 @@
+//! What an app's task tells others: the target to the engine, the view to whoever looks.
+
+use model::engine::{AppTarget, ReleaseTarget};
+use model::{Formation, ReleaseVersion};
+use tokio::sync::watch;
+
+use super::AppView;
+use super::task::{AppTask, InPlay};
+
+impl AppTask {
+    /// Gives the engine what should be true now.
+    pub(super) fn publish_target(&self) {
+        let releases = self.releases.iter().map(|(version, in_play)| (*version, self.target_of(*version, in_play)));
+        self.services.engine.set_target(AppTarget {
+            app: self.identity.name.clone(),
+            number: self.identity.number,
+            releases: releases.collect(),
+            overlap: self.overlap.clone(),
+            restarts: self.restarts.clone(),
+            probe_host: self.identity.hosts[0].clone(),
+        });
+    }
+
+    fn target_of(&self, version: ReleaseVersion, in_play: &InPlay) -> ReleaseTarget {
+        let formation = match (self.stopped, self.current == Some(version)) {
+            (true, _) => Formation::default(),
+            (false, true) => self.formation.clone(),
+            (false, false) => in_play.formation.clone(),
+        };
+        ReleaseTarget {
+            mode: in_play.mode,
+            slug: in_play.runnable.release.slug,
+            manifest: in_play.runnable.manifest.clone(),
+            config: in_play.runnable.config.clone(),
+            addon_env: self.addon_env.clone(),
+            formation,
+        }
+    }
+
+    /// Where others may look from now on.
+    pub(super) fn view(&self) -> watch::Receiver<AppView> {
+        self.publish_view();
+        self.view.subscribe()
+    }
+
+    pub(super) fn publish_view(&self) {
+        let commands = self.current.and_then(|v| self.releases.get(&v)).map(|r| r.runnable.manifest.commands.clone());
+        self.view.send_replace(AppView {
+            current: self.current,
+            commands: commands.unwrap_or_default(),
+            formation: self.formation.clone(),
+            stopped: self.stopped,
+            modes: self.modes(),
+            observed: self.observed.clone(),
+        });
+    }
+}

@@ -1,0 +1,73 @@
+//! Switching to a candidate, whatever made it: a deploy, a config change, a rollback.
+
+use api::{Failure, Kind};
+use model::{AppNumber, Release, ReleaseVersion, SlugManifest};
+use tokio::sync::watch;
+
+use crate::app::{AppHandle, RunnableRelease, SwitchRequest};
+use crate::control::Control;
+use crate::limits::SWITCH_MAX;
+use crate::seams::{Cancel, Lines, cancelled};
+use crate::store::{EventCode, StoreError};
+
+/// A candidate to switch to.
+pub(crate) struct Switch {
+    pub(crate) release: Release,
+    pub(crate) manifest: SlugManifest,
+    /// Whether its `release:` line runs first.
+    pub(crate) release_phase: bool,
+    pub(crate) lines: Lines,
+    pub(crate) cancel: Cancel,
+}
+
+impl Control {
+    /// Switches to a candidate; its failure is recorded as its outcome.
+    pub(crate) async fn switch(&self, app: &AppHandle, switch: Switch) -> Result<(), Failure> {
+        let (number, version) = (app.identity.number, switch.release.version);
+        let result = self.try_switch(app, switch).await;
+        if let Err(failure) = &result {
+            self.record_refusal(number, version, failure).await;
+        }
+        result
+    }
+
+    async fn try_switch(&self, app: &AppHandle, switch: Switch) -> Result<(), Failure> {
+        let number = app.identity.number;
+        let config = self.services.store.config_of(number, switch.release.config_version).await?;
+        let addon_env = self.addon_env(&self.services.store.app(number).await?).await?;
+        let formation = switch.release.formation.clone();
+        let runnable = RunnableRelease { release: switch.release, manifest: switch.manifest, config };
+        let (give_up, cancel) = watch::channel(None);
+        let (release_phase, lines) = (switch.release_phase, switch.lines);
+        let switching = app.switch(|reply| SwitchRequest { runnable, formation, addon_env, release_phase, lines, cancel, reply });
+        tokio::pin!(switching);
+        let mut caller = switch.cancel;
+        // The app's own clocks (boot timeout, stop grace) end long before this one.
+        let why = tokio::select! {
+            result = &mut switching => return result,
+            () = cancelled(&mut caller) => "cancelled".to_owned(),
+            () = tokio::time::sleep(SWITCH_MAX) => format!("not ready after {} min", SWITCH_MAX.as_secs() / 60),
+        };
+        give_up.send_replace(Some(why));
+        switching.await
+    }
+
+    async fn record_refusal(&self, number: AppNumber, version: ReleaseVersion, failure: &Failure) {
+        let event = self.event_of("paas", EventCode::ReleaseFailed, failure.what.clone());
+        match self.services.store.fail_release(number, version, failure.what.clone(), event).await {
+            // A switch that went through just as it was given up is no failure.
+            Ok(()) | Err(StoreError::ReleaseDecided(_)) => {}
+            // The next start of the server fails every candidate that is left.
+            Err(error) => tracing::error!(%error, %version, "the failure of a release is not stored"),
+        }
+    }
+}
+
+/// The same refusal for something that was not pushed.
+pub(crate) fn refused_change(mut failure: Failure, undone: &str, fix: &str) -> Failure {
+    if failure.kind == Kind::Failed {
+        failure.what = format!("{}; {undone}", failure.what);
+        failure.fix = Some(fix.to_owned());
+    }
+    failure
+}
