@@ -48,7 +48,10 @@ fn a_killed_web_process_is_restarted_and_the_reason_is_told() {
     let before = hello.process("web.1");
     // The answer is lost with the process that would have given it.
     drop(host.send(&super::support::http::Request::post("hello.localhost", "/switch/crash")));
-    wait_until("web.1 was restarted", SOON, || (!is_alive(before) && hello.instance("web.1")?["state"] == "up").then_some(()));
+    wait_until("web.1 was restarted", SOON, || {
+        let web = hello.instance("web.1")?;
+        (!is_alive(before) && web["state"] == "up" && web["restarts"] == 1).then_some(())
+    });
     hello.paas(&["ps:why", "web.1"]).expect_ok().expect_text("killed by SIGABRT").expect_text("switch crash is on");
 }
 
