@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use api::{Failure, Kind};
+use nix::sys::signal::SigSet;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use runner::runs::Launcher;
 use shim::wire_socket;
@@ -16,8 +17,11 @@ use tokio::io::Interest;
 pub struct Link(UnixStream);
 
 impl Link {
-    /// Takes the link over from stdin, and asks to be told when the guardian dies.
+    /// Takes the link over from stdin, and asks to be told when the guardian dies. Call it
+    /// before the runtime starts threads: it also unblocks the signals that the guardian
+    /// blocks for itself.
     pub fn from_stdin() -> Result<Self, Failure> {
+        unblock_signals()?;
         let socket = UnixStream::from(stdin()?);
         socket.set_nonblocking(true).map_err(|error| broken(&error))?;
         // Should the guardian be dead already, the link says so.
@@ -44,6 +48,11 @@ impl Link {
             }
         }
     }
+}
+
+/// A started process inherits what the guardian blocks.
+pub(super) fn unblock_signals() -> Result<(), Failure> {
+    SigSet::empty().thread_set_mask().map_err(|error| broken(&error.into()))
 }
 
 /// The socket on stdin, as a descriptor of our own.

@@ -65,6 +65,7 @@ pub fn run(options: &GuardianOptions) -> Result<u8, Failure> {
 
 /// `paas internal launch`: serves the socket on stdin.
 pub fn launch(words: &[OsString]) -> Result<u8, Failure> {
+    link::unblock_signals()?;
     let handed = Handed::from_words(words)?;
     let config = launch::Config {
         root: handed.root,
