@@ -77,7 +77,7 @@ pub fn launch(words: &[OsString]) -> Result<u8, Failure> {
     };
     let socket = link::stdin()?;
     // Ends with EOF on its socket, not with the terminal's signals.
-    Ok(if launch::main(&socket, &config) == std::process::ExitCode::SUCCESS { 0 } else { 1 })
+    Ok(u8::from(launch::main(&socket, &config) != std::process::ExitCode::SUCCESS))
 }
 
 /// Neither root nor user namespaces: then there is no sandbox, and no server.

@@ -25,6 +25,29 @@ pub(crate) fn take(number: RawFd) -> Outcome<OwnedFd> {
     }
 }
 
+/// Closes everything that was not handed to us on purpose: a descriptor that leaked into
+/// the supervisor would stay open as long as the run.
+pub(crate) fn close_others(mut kept: Vec<RawFd>) -> Outcome {
+    kept.extend([0, 1, 2]);
+    kept.sort_unstable();
+    let mut first = 0;
+    for number in kept {
+        if number > first {
+            close_range(first, number - 1).step("close what was not handed over")?;
+        }
+        first = number + 1;
+    }
+    close_range(first, RawFd::MAX).step("close what was not handed over")
+}
+
+fn close_range(first: RawFd, last: RawFd) -> io::Result<()> {
+    // SAFETY: nothing of these numbers is owned by anything yet.
+    if unsafe { libc::close_range(first.cast_unsigned(), last.cast_unsigned(), 0) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Puts the descriptors on 0, 1, 2, … in their order, and closes all others on exec.
 pub(crate) fn arrange(wanted: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut aside = Vec::with_capacity(wanted.len());

@@ -58,6 +58,17 @@ impl Invocation {
         words
     }
 
+    /// Every descriptor that is named.
+    pub fn descriptors(&self) -> Vec<RawFd> {
+        let mut all = vec![self.operations, self.spec, self.reply, self.lock, self.folder];
+        match self.output {
+            OutputDescriptors::Log(folder) => all.push(folder),
+            OutputDescriptors::Inherit { stdin, stdout, stderr, .. } => all.extend([stdin, stdout, stderr]),
+        }
+        all.extend(&self.child);
+        all
+    }
+
     /// Reads the arguments behind `apply`.
     pub fn from_arguments(words: &[String]) -> Result<Self, Malformed> {
         let mut words = words.iter();

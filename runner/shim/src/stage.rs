@@ -10,7 +10,7 @@ use rustix::process::PidfdFlags;
 use shim::limits::{OPERATIONS_BYTES_MAX, SPEC_BYTES_MAX};
 use shim::{Invocation, Operation, OutputDescriptors, Report, operation};
 
-use crate::descriptors::take;
+use crate::descriptors::{close_others, take};
 use crate::failure::{Failure, Outcome, Step};
 use crate::mounts::Layers;
 use crate::processes::{Fork, split};
@@ -50,6 +50,7 @@ impl Reply {
 pub(crate) fn apply(words: &[String]) -> Outcome {
     let invocation =
         Invocation::from_arguments(words).map_err(|error| Failure::invalid("read the arguments", error))?;
+    close_others(invocation.descriptors())?;
     let mut reply = Reply(Some(take(invocation.reply)?));
     let done = run(&invocation, &mut reply);
     if let (Err(failure), Some(socket)) = (&done, &reply.0) {

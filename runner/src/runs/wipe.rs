@@ -88,12 +88,11 @@ async fn empty(runs: &Runs, app: AppNumber, subject: &str) -> Result<(), StartEr
     };
     let run = runs.start(request).await?;
     let ended = tokio::time::timeout(WIPE_MAX, run.gone()).await;
-    let end = match ended {
-        Ok(end) => end,
-        Err(_) => {
-            run.kill().await.map_err(failed)?;
-            run.gone().await
-        }
+    let end = if let Ok(end) = ended {
+        end
+    } else {
+        run.kill().await.map_err(failed)?;
+        run.gone().await
     };
     runs.forget(app, &folder).map_err(failed)?;
     if end.status == ExitStatus::Code(0) {

@@ -36,7 +36,7 @@ pub(super) fn etc(list: &mut Vec<Operation>, host: &HostCapabilities, request: &
     if request.profile == Profile::Postgres && host.is_root {
         // Peer authentication lets the server in by this name.
         let paasd = host.users.paasd();
-        passwd.push_str(&format!("paasd:x:{paasd}:{paasd}:paasd:/:/usr/sbin/nologin\n"));
+        passwd += format!("paasd:x:{paasd}:{paasd}:paasd:/:/usr/sbin/nologin\n").as_str();
     }
     let group = format!("root:x:0:\napp:x:{user}:\n");
     let hosts = format!("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 {hostname}\n");
