@@ -39,6 +39,9 @@ pub struct RolloutPlan {
     pub overlap: BTreeSet<ProcessType>,
     /// Whether to run the `release:` line first.
     pub release_phase: bool,
+    /// Refuse the candidate if its `/` answers 5xx: the old release's did not. The engine
+    /// asks a candidate that answers 5xx for a while before it calls it ready.
+    pub refuse_5xx: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,6 +204,9 @@ impl Rollout {
         if let Some(failed) = observed.of(self.plan.new).find(|i| i.phase == InstancePhase::Failed) {
             return self.fail(failure_of(failed));
         }
+        if let Some(why) = self.answers_5xx(observed) {
+            return self.fail(why);
+        }
         let mut actions = self.tell_ready(observed);
         let mut ready = self.all_ready(observed, true);
         if self.step == Step::Handover {
@@ -213,6 +219,12 @@ impl Rollout {
             actions.push(RolloutAction::Flip);
         }
         actions
+    }
+
+    fn answers_5xx(&self, observed: &AppObserved) -> Option<String> {
+        let answers = |i: &&InstanceObserved| i.phase == InstancePhase::Ready && i.probe_status.is_some_and(|status| status >= 500);
+        let ill = observed.of(self.plan.new).find(answers).filter(|_| self.plan.refuse_5xx)?;
+        Some(ill.check.clone().unwrap_or_else(|| format!("{} answers 5xx", ill.instance.name())))
     }
 
     fn tell_ready(&mut self, observed: &AppObserved) -> Vec<RolloutAction> {

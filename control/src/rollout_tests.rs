@@ -18,6 +18,7 @@ fn rollout(old: Option<&[(&str, u32)]>, new: &[(&str, u32)], release_phase: bool
         new_formation: formation(new),
         overlap: [ProcessType::web()].into(),
         release_phase,
+        refuse_5xx: old.is_some(),
     })
 }
 
@@ -151,4 +152,20 @@ fn a_flip_that_cannot_be_stored_fails_the_release() {
     see(&mut rollout, &[("web.1", NEW, Ready)]);
     let actions = rollout.on_event(RolloutEvent::Stored(Err("disk full".to_owned())));
     assert_eq!(actions, [modes(ReleaseMode::Serve, ReleaseMode::Retire), RolloutAction::Failed("disk full".to_owned())]);
+}
+
+#[test]
+fn a_candidate_that_answers_5xx_is_refused_where_the_old_release_did_not() {
+    let ill = |version| {
+        let mut web = instance("web.1", version, Ready);
+        (web.probe_status, web.check) = (Some(500), Some("GET / -> 500".to_owned()));
+        AppObserved { instances: vec![web] }
+    };
+    let mut second = rollout(Some(&[("web", 1)]), &[("web", 1)], false);
+    second.on_event(RolloutEvent::Start);
+    let actions = second.on_event(RolloutEvent::Observed(&ill(NEW)));
+    assert_eq!(actions, [modes(ReleaseMode::Serve, ReleaseMode::Retire), RolloutAction::Failed("GET / -> 500".to_owned())]);
+    let mut first = rollout(None, &[("web", 1)], false);
+    first.on_event(RolloutEvent::Start);
+    assert_eq!(first.on_event(RolloutEvent::Observed(&ill(NEW))).last(), Some(&RolloutAction::Flip));
 }

@@ -210,6 +210,15 @@ pub trait Databases: Send + Sync {
     fn stop(&self) -> BoxFuture<'_, ()>;
 }
 
+/// What git inherits for a push.
+#[derive(Debug)]
+pub struct PushDescriptors {
+    /// The hook's end of its conversation with the server.
+    pub hook: OwnedFd,
+    /// The writing end of git's trace.
+    pub trace: OwnedFd,
+}
+
 /// Git repositories, each touched only as its own user.
 pub trait Repositories: Send + Sync {
     /// Makes an empty bare repository. Idempotent.
@@ -218,8 +227,8 @@ pub trait Repositories: Send + Sync {
     fn resolve(&self, number: AppNumber, reference: &str) -> BoxFuture<'_, Result<Option<String>, Failure>>;
     /// Streams a commit's tree, or one folder of it, as tar.
     fn export(&self, number: AppNumber, commit: &str, folder: Option<String>) -> BoxFuture<'_, Result<OwnedFd, Failure>>;
-    /// Serves `git push` or `git fetch` on the client's stdio; a push with the hook's socket.
-    fn serve(&self, number: AppNumber, verb: Verb, protocol: Option<String>, stdio: Stdio, hook: Option<OwnedFd>) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>>;
+    /// Serves `git push` or `git fetch` on the client's stdio; a push with what belongs to it.
+    fn serve(&self, number: AppNumber, verb: Verb, protocol: Option<String>, stdio: Stdio, push: Option<PushDescriptors>) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>>;
     /// Removes what a killed push left behind. Only when none is running.
     fn clean(&self, number: AppNumber) -> BoxFuture<'_, ()>;
 }

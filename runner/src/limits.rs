@@ -139,3 +139,6 @@ pub const ADOPT_RETRY: Duration = Duration::from_millis(10);
 pub const WIPE_MAX: Duration = s(1_800);
 /// What is kept of the complaints of an emptying process, in bytes.
 pub const WIPE_COMPLAINT_BYTES_MAX: u64 = 4 * 1024;
+/// How long a candidate whose check is answered with 5xx is asked again before that
+/// answer counts.
+pub const CANDIDATE_5XX_PATIENCE: Duration = Duration::from_secs(10);

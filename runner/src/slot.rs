@@ -9,7 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::checks::ProbeOutcome;
 use crate::host::Live;
 use crate::lifecycle::{Cause, Lifecycle, State};
-use crate::limits::{BOOT_TIMEOUT, STARTUP_PROBE_APART_MAX, STARTUP_PROBE_FIRST, STOP_GRACE};
+use crate::limits::{BOOT_TIMEOUT, CANDIDATE_5XX_PATIENCE, STARTUP_PROBE_APART_MAX, STARTUP_PROBE_FIRST, STOP_GRACE};
 use crate::reconcile::{Known, SlotKey};
 use crate::record::RunRecord;
 use crate::runs::RunEnd;
@@ -59,12 +59,20 @@ pub(crate) struct SlotRun {
 pub(crate) struct Startup {
     pub(crate) next: Mono,
     pub(crate) in_flight: bool,
+    /// When it first answered 5xx.
+    ill_since: Option<Mono>,
     apart: Duration,
 }
 
 impl Startup {
     pub(crate) fn new(now: Mono) -> Self {
-        Self { next: now + STARTUP_PROBE_FIRST, in_flight: false, apart: STARTUP_PROBE_FIRST }
+        Self { next: now + STARTUP_PROBE_FIRST, in_flight: false, ill_since: None, apart: STARTUP_PROBE_FIRST }
+    }
+
+    /// Whether a candidate's answer should be asked for again: a 5xx may be the last
+    /// breath of its start.
+    pub(crate) fn doubts(&mut self, now: Mono, status: u16) -> bool {
+        status >= 500 && now < *self.ill_since.get_or_insert(now) + CANDIDATE_5XX_PATIENCE
     }
 
     pub(crate) fn failed(&mut self, now: Mono) {

@@ -60,6 +60,8 @@ pub struct SwitchRequest {
     pub addon_env: ConfigVars,
     /// Whether the `release:` line runs first.
     pub release_phase: bool,
+    /// Whether it may answer 5xx where the release before did not.
+    pub accept_5xx: bool,
     /// Where progress goes.
     pub lines: Lines,
     /// Holds why, once nobody wants it any more.

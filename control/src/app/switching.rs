@@ -52,6 +52,7 @@ impl AppTask {
         }
         let version = request.runnable.release.version;
         let plan = RolloutPlan {
+            refuse_5xx: !request.accept_5xx && self.answers_below_500(),
             old: self.current,
             old_formation: self.unless_stopped(&self.formation),
             new: version,
@@ -70,6 +71,13 @@ impl AppTask {
             reply: request.reply,
         });
         self.advance(RolloutEvent::Start).await;
+    }
+
+    /// Whether the release that serves answered its last check, and not with a 5xx.
+    fn answers_below_500(&self) -> bool {
+        let Some(current) = self.current else { return false };
+        let statuses: Vec<u16> = self.observed.of(current).filter_map(|i| i.probe_status).collect();
+        !statuses.is_empty() && statuses.iter().all(|status| *status < 500)
     }
 
     fn unless_stopped(&self, formation: &Formation) -> Formation {

@@ -26,6 +26,7 @@ pub(super) struct Job {
     commit: String,
     rebuild: bool,
     dry_run: bool,
+    accept_5xx: bool,
     build: u32,
     lines: Lines,
     stage: Stage,
@@ -42,6 +43,7 @@ impl Job {
             commit: request.commit.clone(),
             rebuild: request.rebuild,
             dry_run: request.dry_run,
+            accept_5xx: request.accept_5xx,
             build,
             lines,
             stage,
@@ -65,6 +67,7 @@ impl Job {
             release,
             manifest: slug.manifest,
             release_phase: true,
+            accept_5xx: self.accept_5xx,
             lines: self.lines.clone(),
             cancel: self.cancel.clone(),
         };

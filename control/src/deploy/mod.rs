@@ -38,6 +38,8 @@ pub struct DeployRequest {
     pub rebuild: bool,
     /// Stop after the plan.
     pub dry_run: bool,
+    /// `git push -o accept-5xx`: it may answer 5xx where the release before did not.
+    pub accept_5xx: bool,
     /// Where progress goes.
     pub lines: Lines,
     /// Raised when nobody wants it any more.

@@ -16,6 +16,8 @@ pub(crate) struct Switch {
     pub(crate) manifest: SlugManifest,
     /// Whether its `release:` line runs first.
     pub(crate) release_phase: bool,
+    /// Whether it may answer 5xx where the release before did not.
+    pub(crate) accept_5xx: bool,
     pub(crate) lines: Lines,
     pub(crate) cancel: Cancel,
 }
@@ -38,8 +40,9 @@ impl Control {
         let formation = switch.release.formation.clone();
         let runnable = RunnableRelease { release: switch.release, manifest: switch.manifest, config };
         let (give_up, cancel) = watch::channel(None);
-        let (release_phase, lines) = (switch.release_phase, switch.lines);
-        let switching = app.switch(|reply| SwitchRequest { runnable, formation, addon_env, release_phase, lines, cancel, reply });
+        let (release_phase, accept_5xx, lines) = (switch.release_phase, switch.accept_5xx, switch.lines);
+        let switching =
+            app.switch(|reply| SwitchRequest { runnable, formation, addon_env, release_phase, accept_5xx, lines, cancel, reply });
         tokio::pin!(switching);
         let mut caller = switch.cancel;
         // The app's own clocks (boot timeout, stop grace) end long before this one.

@@ -49,7 +49,7 @@ impl Control {
             };
         };
         let source = self.services.repositories.export(number, &commit, self.root_of(app).await?).await?;
-        let request = DeployRequest { actor: ask.actor.name().to_owned(), commit, rebuild, dry_run: false, lines: ask.lines.clone(), cancel: ask.cancel.clone(), reason: Arc::default(), turn };
+        let request = DeployRequest { actor: ask.actor.name().to_owned(), commit, rebuild, dry_run: false, accept_5xx: false, lines: ask.lines.clone(), cancel: ask.cancel.clone(), reason: Arc::default(), turn };
         match self.deploy(app, request, source).await? {
             Some(deployed) => Ok(DeployReply { release: deployed.version.to_string(), commit: deployed.commit }),
             None => Err(nothing_to_build(app)),

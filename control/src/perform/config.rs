@@ -70,7 +70,7 @@ impl Control {
         let release = self.insert_candidate(app, slug.id, config_version, formation, cause, ask.actor.name()).await?;
         let version = release.version;
         let underway = self.begin_work(number, turn);
-        let switch = Switch { release, manifest: slug.manifest, release_phase: true, lines: ask.lines.clone(), cancel: underway.cancel() };
+        let switch = Switch { release, manifest: slug.manifest, release_phase: true, accept_5xx: false, lines: ask.lines.clone(), cancel: underway.cancel() };
         match self.switch(app, switch).await {
             Ok(()) => Ok(version.to_string()),
             Err(failure) => Err(refused_change(failure, &format!("{keys} not saved"), "look at `paas logs`, correct the value and set it again")),

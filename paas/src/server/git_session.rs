@@ -17,7 +17,7 @@ use control::access::Actor;
 use control::app::AppHandle;
 use control::deploy::DeployRequest;
 use control::push::{self, PushOptions, PushPlan};
-use control::seams::{Lines, Session, Stdio, cancelled};
+use control::seams::{Lines, PushDescriptors, Session, Stdio, cancelled};
 use control::store::PushNumber;
 use control::turns::Turn;
 use control::{Control, limits::PUSH_LINES_QUEUED_MAX};
@@ -25,9 +25,15 @@ use model::RefName;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 
+use super::internal_run::plumbing;
+use super::pack_trace;
 use super::socket::{receive_message, send_message};
 use crate::git::protocol::{FromHook, Hello, ObjectKind, ToHook};
 
+/// Messages of a hook that wait: it says three in all.
+const HOOK_MESSAGES_MAX: usize = 4;
+/// Stands for the commit of a push whose objects git did not take.
+const UNKNOWN_COMMIT: &str = "0000000000000000000000000000000000000000";
 /// A hook that was told to go has this long until git and everything of it is killed.
 const HOOK_END_MAX: Duration = Duration::from_secs(2);
 
@@ -47,17 +53,54 @@ async fn serve_git(control: &Arc<Control>, actor: &Actor, git: Git, stdio: Stdio
         let session = repositories.serve(number, git.verb, git.protocol, stdio, None).await?;
         return Ok(until_end(session.as_ref(), cancel).await);
     }
-    let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(|e| Failure::internal("no socket for the hook", &e))?;
-    let session: Arc<dyn Session> = repositories.serve(number, git.verb, git.protocol, stdio, Some(OwnedFd::from(theirs))).await?.into();
+    let (stream, descriptors, trace) = conversation().map_err(|error| plumbing(&error))?;
+    let session: Arc<dyn Session> = repositories.serve(number, git.verb, git.protocol, stdio, Some(descriptors)).await?.into();
     let _running = control.push_guard(number);
-    ours.set_nonblocking(true).map_err(|e| Failure::internal("no socket for the hook", &e))?;
-    let stream = UnixStream::from_std(ours).map_err(|e| Failure::internal("no socket for the hook", &e))?;
-    let mut push = Push { control: control.clone(), app: app.clone(), actor: actor.name().to_owned(), stream: Arc::new(stream), session: session.clone(), cancel };
-    let code = push.run().await;
+    let trace = tokio::spawn(pack_trace::pack_was_refused(trace));
+    let stream = Arc::new(stream);
+    let messages = listen(stream.clone());
+    let mut push = Push { control: control.clone(), app: app.clone(), actor: actor.name().to_owned(), stream, messages, session, cancel };
+    let end = push.run().await;
+    // Only what ended before its hook could speak can have been refused by git itself.
+    let refused = matches!(end, End::Unheard(_)) && matches!(trace.await, Ok(Ok(true)));
     if control.is_last_push(number) {
         repositories.clean(number).await;
     }
+    if refused {
+        let failure = refused_by_git();
+        control.refuse_push(&app, actor.name(), UNKNOWN_COMMIT, &failure).await;
+        return Err(failure);
+    }
+    let (End::Heard(code) | End::Unheard(code)) = end;
     Ok(code)
+}
+
+/// Both ends of the hook's socket, and of git's trace.
+fn conversation() -> std::io::Result<(UnixStream, PushDescriptors, OwnedFd)> {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    let (trace, trace_end) = std::io::pipe()?;
+    let descriptors = PushDescriptors { hook: theirs.into(), trace: trace_end.into() };
+    Ok((UnixStream::from_std(ours)?, descriptors, trace.into()))
+}
+
+/// Reads what the hook says on a task of its own, so that nothing is lost in a race.
+fn listen(stream: Arc<UnixStream>) -> mpsc::Receiver<FromHook> {
+    let (sender, messages) = mpsc::channel(HOOK_MESSAGES_MAX);
+    tokio::spawn(async move {
+        while let Ok(Some(message)) = receive_message::<FromHook>(&stream).await {
+            if sender.send(message).await.is_err() {
+                return;
+            }
+        }
+    });
+    messages
+}
+
+fn refused_by_git() -> Failure {
+    Failure::new(Kind::Refused, "push.bad_pack", "git refused what was pushed before anything was built")
+        .why("an object is malformed or unsafe (a path with `..` or `.git`), or the push is over the size limit; git's own lines say which")
+        .fix("look with `git fsck` in your checkout; a history of another tool may need to be rewritten")
 }
 
 async fn until_end(session: &dyn Session, mut cancel: watch::Receiver<bool>) -> u8 {
@@ -71,24 +114,29 @@ async fn until_end(session: &dyn Session, mut cancel: watch::Receiver<bool>) -> 
     }
 }
 
+/// How receive-pack ended.
+enum End {
+    /// After the hook had its say.
+    Heard(u8),
+    /// The hook never spoke: nothing to do, a bad pack, a protocol error.
+    Unheard(u8),
+}
+
 struct Push {
     control: Arc<Control>,
     app: AppHandle,
     actor: String,
     stream: Arc<UnixStream>,
+    messages: mpsc::Receiver<FromHook>,
     session: Arc<dyn Session>,
     cancel: watch::Receiver<bool>,
 }
 
 impl Push {
-    async fn run(&mut self) -> u8 {
-        let hello = tokio::select! {
-            hello = receive_message::<FromHook>(&self.stream) => hello,
-            // git ended without the hook: a bad pack, no rights, a protocol error.
-            status = self.session.wait() => return status.shell_code(),
-        };
-        let Ok(Some(FromHook::Hello(hello))) = hello else {
-            return self.end().await;
+    async fn run(&mut self) -> End {
+        // Each holder of the hook's socket is part of git: it ends when git does.
+        let Some(FromHook::Hello(hello)) = self.messages.recv().await else {
+            return End::Unheard(self.end().await);
         };
         let (lines, writer) = self.writer();
         let verdict = self.decide(&hello, &lines).await;
@@ -100,13 +148,13 @@ impl Push {
         let accepted = verdict.is_ok();
         let told = send_message(&self.stream, &ToHook::Verdict { accept: accepted }, None).await;
         if told.is_err() {
-            return self.end().await;
+            return End::Heard(self.end().await);
         }
         let code = self.session.wait().await.shell_code();
         if let Ok(Some(accepted)) = verdict {
             accepted.settle(&self.control, &self.app).await;
         }
-        code
+        End::Heard(code)
     }
 
     /// The client or the hook is gone: give git a moment, then kill all of it.
@@ -177,6 +225,7 @@ impl Push {
             commit: commit.clone(),
             rebuild: false,
             dry_run: options.dry_run,
+            accept_5xx: options.accept_5xx,
             lines: lines.clone(),
             cancel,
             reason: Arc::default(),
@@ -198,7 +247,7 @@ impl Push {
 
     /// Runs the deploy until it ends, and stops it when the client or the hook is gone.
     async fn deploy_while_wanted(
-        &self,
+        &mut self,
         request: DeployRequest,
         source: OwnedFd,
         stop: watch::Sender<bool>,
@@ -212,9 +261,9 @@ impl Push {
         loop {
             tokio::select! {
                 result = &mut deploy => return result,
-                message = receive_message::<FromHook>(&self.stream), if listening => match message {
-                    Ok(Some(FromHook::SourceDone(done))) => done.warnings.iter().for_each(|warning| lines.problem(warning)),
-                    Ok(Some(FromHook::SourceFailed(failure))) => {
+                message = self.messages.recv(), if listening => match message {
+                    Some(FromHook::SourceDone(done)) => done.warnings.iter().for_each(|warning| lines.problem(warning)),
+                    Some(FromHook::SourceFailed(failure)) => {
                         let _ = reason.set(failure);
                         listening = false;
                         stop.send_replace(true);

@@ -20,6 +20,7 @@ mod git_session;
 mod host;
 mod internal_run;
 mod login_keys;
+mod pack_trace;
 mod repositories;
 mod socket;
 mod start;

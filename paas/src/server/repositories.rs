@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use api::git::Verb;
 use api::{Failure, Kind};
-use control::seams::{BoxFuture, Repositories, Session, Stdio};
+use control::seams::{BoxFuture, PushDescriptors, Repositories, Session, Stdio};
 use model::{AppNumber, ExitStatus};
 use runner::runs::{LiveRun, Output, RunRequest, Runs};
 use tokio::io::AsyncReadExt;
@@ -145,7 +145,7 @@ impl Repositories for LocalRepositories {
         })
     }
 
-    fn serve(&self, number: AppNumber, verb: Verb, protocol: Option<String>, stdio: Stdio, hook: Option<OwnedFd>) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>> {
+    fn serve(&self, number: AppNumber, verb: Verb, protocol: Option<String>, stdio: Stdio, push: Option<PushDescriptors>) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>> {
         Box::pin(async move {
             let program = match verb {
                 Verb::ReceivePack => "git-receive-pack",
@@ -155,12 +155,13 @@ impl Repositories for LocalRepositories {
             if let Some(protocol) = &protocol {
                 environment.push(("GIT_PROTOCOL", protocol));
             }
-            if hook.is_some() {
-                environment.push((HOOK_DESCRIPTOR_VARIABLE, "3"));
+            if push.is_some() {
+                environment.extend([(HOOK_DESCRIPTOR_VARIABLE, "3"), ("GIT_TRACE2_EVENT", "4")]);
             }
             let output = Output::Inherit { stdin: stdio.stdin, stdout: stdio.stdout, stderr: stdio.stderr, terminal: false };
             let spec = spec(&[program, "/repository"], "/repository", &environment);
-            let run = self.start(launch::Profile::Git, number, output, hook.into_iter().collect(), spec).await?;
+            let descriptors = push.map(|push| vec![push.hook, push.trace]).unwrap_or_default();
+            let run = self.start(launch::Profile::Git, number, output, descriptors, spec).await?;
             Ok(Box::new(RunSession(run)) as Box<dyn Session>)
         })
     }

@@ -24,11 +24,16 @@ impl AppTask {
 
     pub(super) fn probed(&mut self, key: &SlotKey, number: u64, outcome: &ProbeOutcome) {
         let now = self.now();
+        let is_candidate = self.target.releases.get(&key.version).is_some_and(|release| release.mode.is_candidate());
         let Some(slot) = self.slots.get_mut(key) else { return };
         let Some(run) = slot.run_mut(number) else { return };
         run.startup.failed(now);
+        let passed = match outcome {
+            ProbeOutcome::Status(status) => !(is_candidate && run.startup.doubts(now, *status)),
+            _ => false,
+        };
         slot.note_probe(outcome);
-        if matches!(outcome, ProbeOutcome::Status(_)) {
+        if passed {
             self.event(key, InstanceEvent::Passed);
         }
     }

@@ -1,0 +1,119 @@
+//! A box that outlives its servers, and one server of it.
+
+pub(crate) mod builders;
+pub(crate) mod door;
+pub(crate) mod engine;
+pub(crate) mod instances;
+pub(crate) mod others;
+pub(crate) mod server;
+pub(crate) mod words;
+
+use std::cell::Cell;
+use std::future::Future;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use control::store::Store;
+
+pub(crate) use server::Server;
+pub(crate) use words::{COMMIT_A, COMMIT_B, COMMIT_C, app, version};
+
+use builders::FakeBuilders;
+use instances::Machine;
+use others::{FakeDatabases, FakeHost, FakeKeys, FakeLogs, FakeRepositories};
+
+/// A story that takes longer has lost its way.
+const STORY_MAX: Duration = Duration::from_secs(60);
+
+thread_local! {
+    /// Whether a critical task of this story's server has panicked.
+    pub(crate) static FATAL: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What a mutex holds, whoever panicked with it.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What is on the box whether a server runs or not.
+pub(crate) struct Site {
+    pub store: Store,
+    pub machine: Arc<Machine>,
+    pub builders: Arc<FakeBuilders>,
+    pub databases: Arc<FakeDatabases>,
+    pub repositories: Arc<FakeRepositories>,
+    pub logs: Arc<FakeLogs>,
+    pub keys: Arc<FakeKeys>,
+    pub host: Arc<FakeHost>,
+}
+
+impl Site {
+    pub(crate) fn new() -> Self {
+        let machine = Arc::new(Machine::default());
+        Self {
+            store: Store::in_memory().expect("a store in memory"),
+            builders: Arc::new(FakeBuilders::new(machine.clone())),
+            machine,
+            databases: Arc::default(),
+            repositories: Arc::default(),
+            logs: Arc::default(),
+            keys: Arc::default(),
+            host: Arc::default(),
+        }
+    }
+
+    /// Runs a server until `story` ends, then kills it like SIGKILL does: none of its
+    /// tasks takes another step.
+    pub(crate) fn while_up<T>(&self, story: impl AsyncFnOnce(Server) -> T) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+        let (over, watch) = mpsc::channel::<()>();
+        let result = runtime.block_on(async {
+            // While this blocks, the paused clock stands still: the store's thread is no
+            // timer, and time must not jump while only that works.
+            let watchdog = tokio::task::spawn_blocking(move || watch.recv_timeout(STORY_MAX) == Err(mpsc::RecvTimeoutError::Timeout));
+            let server = Server::start(self).await;
+            tokio::select! {
+                result = story(server) => result,
+                late = watchdog => panic!("the story did not end within {STORY_MAX:?}: {late:?}"),
+            }
+        });
+        drop(over);
+        drop(runtime);
+        self.machine.lose_server();
+        assert!(!FATAL.get(), "a critical task has panicked");
+        result
+    }
+}
+
+/// Lets every task take its steps until `found` finds something.
+pub(crate) async fn until<T>(what: &str, mut found: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(found) = found().await {
+            return found;
+        }
+        assert!(std::time::Instant::now() < deadline, "waited in vain until {what}");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Waits for `work` while time passes in steps, up to `most`.
+pub(crate) async fn while_time_passes<T>(most: Duration, work: impl Future<Output = T>) -> T {
+    tokio::pin!(work);
+    let step = Duration::from_millis(500);
+    let mut passed = Duration::ZERO;
+    loop {
+        // Many turns for every task before the clock moves.
+        for _ in 0..200 {
+            tokio::select! {
+                biased;
+                result = &mut work => return result,
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        assert!(passed < most, "it did not end within {most:?}");
+        tokio::time::advance(step).await;
+        passed += step;
+    }
+}
