@@ -131,7 +131,7 @@ impl Control {
             return Ok(());
         }
         let mb = |bytes: u64| bytes / 1_000_000;
-        let what = format!("not enough space to build: {} MB free of {} MB", mb(free), mb(total));
+        let what = format!("the disk is too full to build: {} MB free of {} MB", mb(free), mb(total));
         Err(Failure::new(Kind::Host, "disk.full", what)
             .why(format!("a build needs at least {} MB", mb(BUILD_FREE_BYTES_MIN)))
             .fix("remove what is not needed any more: `paas builds:cache purge`, `paas apps:destroy` of old apps; then push again"))

@@ -84,7 +84,7 @@ impl Control {
         let config = store.config_of(number, current.release.config_version).await?;
         let addon_env = self.addon_env(&store.app(number).await?).await?;
         let run_number = store.next_run_numbers(number, 1).await?.start;
-        let ordinal = u32::try_from(run_number % 100).unwrap_or(0) + 1;
+        let ordinal = u32::try_from((run_number - 1) % 100).unwrap_or(0) + 1;
         Ok(OneOff {
             app: app.identity.name.clone(),
             number,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use api::git::Verb;
 use api::logs::{Line, Logs};
 use api::{Failure, Kind};
-use control::seams::{PushDescriptors, AppLogs, BoxFuture, Database, Databases, Host, LoginKeys, Repositories, Session, Stdio};
+use control::seams::{AppLogs, BoxFuture, Database, Databases, Host, LoginKeys, PushDescriptors, Repositories, Session, Stdio};
 use model::{AppName, AppNumber, Secret};
 use tokio::sync::mpsc;
 

@@ -1,0 +1,146 @@
+//! A server that is killed at any moment, and the next one.
+
+use std::sync::atomic::Ordering;
+
+use super::support::instances::Boot;
+use super::support::{COMMIT_A, COMMIT_B, Site, lock, until};
+
+const WEB: &[(&str, &str)] = &[("web", "serve")];
+const BOT: &[(&str, &str)] = &[("web", "serve"), ("bot", "bot.py")];
+
+#[test]
+fn a_server_killed_before_the_flip_fails_the_candidate_and_serves_the_old_release() {
+    let site = Site::new();
+    site.builders.commit(COMMIT_A, BOT);
+    site.builders.commit(COMMIT_B, BOT);
+    site.while_up(async |server| {
+        server.create("hello").await;
+        server.deploy("hello", COMMIT_A).await;
+        server.scale("hello", &["bot=1"]).await;
+        site.builders.boot(COMMIT_B, "bot", Boot::Hang);
+        drop(server.begin_push("hello", COMMIT_B));
+        server.alive(&["web.1-v1 up", "bot.1-v2 starting", "web.1-v2 up"]).await;
+    });
+    assert_eq!(site.machine.alive(), ["web.1-v1 up", "bot.1-v2 starting", "web.1-v2 up"], "the kill stopped nothing");
+    site.while_up(async |server| {
+        // Processes of the candidate are nobody's: the target does not hold it.
+        server.alive(&["bot.1-v1 up", "web.1-v1 up"]).await;
+        server.routed("hello", "web.1-v1").await;
+        assert_eq!(server.releases("hello").await, ["v2 failed", "v1 current"]);
+        assert_eq!(server.builds("hello").await, ["2 interrupted", "1 succeeded"]);
+        assert_eq!(server.machine.started().iter().filter(|s| *s == "web.1-v1").count(), 1, "the old web was adopted");
+        site.builders.boot(COMMIT_B, "bot", Boot::Ready);
+        server.deploy("hello", COMMIT_B).await;
+        server.alive(&["bot.1-v3 up", "web.1-v3 up"]).await;
+    });
+}
+
+#[test]
+fn a_server_killed_after_the_flip_serves_the_new_release() {
+    let site = Site::new();
+    site.builders.commit(COMMIT_A, WEB);
+    site.builders.commit(COMMIT_B, WEB);
+    site.while_up(async |server| {
+        server.create("hello").await;
+        server.deploy("hello", COMMIT_A).await;
+        server.door.busy.send_replace(true);
+        drop(server.begin_push("hello", COMMIT_B));
+        until("the flip is stored", async || (server.releases("hello").await[0] == "v2 current").then_some(())).await;
+    });
+    site.while_up(async |server| {
+        server.alive(&["web.1-v2 up"]).await;
+        server.routed("hello", "web.1-v2").await;
+        assert_eq!(server.releases("hello").await, ["v2 current", "v1 superseded"]);
+        assert!(!server.door.told().contains(&"hello: web.1-v1".to_owned()));
+    });
+}
+
+#[test]
+fn a_server_killed_during_a_build_leaves_an_interrupted_build() {
+    let site = Site::new();
+    site.builders.commit(COMMIT_A, WEB);
+    site.while_up(async |server| {
+        server.create("hello").await;
+        server.builders.held.send_replace(true);
+        drop(server.begin_push("hello", COMMIT_A));
+        until("the build runs", async || (lock(&server.builders.asked).len() == 1).then_some(())).await;
+    });
+    site.builders.held.send_replace(false);
+    site.while_up(async |server| {
+        assert_eq!(server.builds("hello").await, ["1 interrupted"]);
+        assert_eq!(server.events("hello").await.last().map(String::as_str), Some("build.interrupted"));
+        server.deploy("hello", COMMIT_A).await;
+    });
+}
+
+#[test]
+fn a_new_server_adopts_what_runs_and_tells_nothing_twice() {
+    let site = Site::new();
+    site.builders.commit(COMMIT_A, BOT);
+    site.while_up(async |server| {
+        server.create("hello").await;
+        server.deploy("hello", COMMIT_A).await;
+        server.scale("hello", &["bot=1", "web=2"]).await;
+        server.alive(&["bot.1-v1 up", "web.1-v1 up", "web.2-v1 up"]).await;
+        until("it is told", async || (lock(&server.logs.written).iter().filter(|l| l.contains("starting to up")).count() == 3).then_some(())).await;
+    });
+    let (started, written) = (site.machine.started(), lock(&site.logs.written).clone());
+    site.while_up(async |server| {
+        server.routed("hello", "web.1-v1 web.2-v1").await;
+        assert_eq!(server.machine.started(), started);
+        assert_eq!(*lock(&server.logs.written), written);
+    });
+}
+
+#[test]
+fn pushes_that_were_not_settled_are_settled_at_the_next_start() {
+    let site = Site::new();
+    site.builders.commit(COMMIT_A, WEB);
+    site.while_up(async |server| {
+        for name in ["moved", "lost"] {
+            server.create(name).await;
+            let reference = format!("refs/heads/{name}").parse().expect("a ref");
+            server.control.push_begun(&server.app(name), reference, &"0".repeat(40), COMMIT_A).await.expect("begun");
+        }
+    });
+    lock(&site.repositories.refs).insert("refs/heads/moved".to_owned(), COMMIT_A.to_owned());
+    site.while_up(async |server| {
+        assert_eq!(server.events("moved").await.last().map(String::as_str), Some("push.moved"));
+        assert_eq!(server.events("lost").await.last().map(String::as_str), Some("push.lost"));
+    });
+    site.while_up(async |server| {
+        assert_eq!(server.events("lost").await.iter().filter(|code| code.starts_with("push.")).count(), 1, "settled once");
+    });
+}
+
+#[test]
+fn a_database_that_is_down_keeps_no_server_from_starting() {
+    let site = Site::new();
+    site.builders.commit(COMMIT_A, WEB);
+    site.while_up(async |server| {
+        server.create("hello").await;
+        server.deploy("hello", COMMIT_A).await;
+    });
+    site.databases.broken.store(true, Ordering::SeqCst);
+    site.while_up(async |server| {
+        server.routed("hello", "web.1-v1").await;
+        server.deploy("hello", COMMIT_A).await;
+    });
+}
+
+#[test]
+fn an_app_that_was_destroyed_is_wiped_by_the_next_server_if_need_be() {
+    let site = Site::new();
+    site.while_up(async |server| server.create("hello").await);
+    site.while_up(async |server| {
+        let app = server.app("hello").identity.number;
+        let event = control::store::NewEvent::new(0, "operator", control::store::EventCode::AppDestroyed, "gone");
+        // As a server leaves it that is killed right after.
+        site.store.destroy_app(app, event).await.expect("destroyed");
+    });
+    site.while_up(async |server| {
+        until("it is wiped", async || site.store.unwiped_apps().await.expect("apps").is_empty().then_some(())).await;
+        assert_eq!(lock(&server.engine.removed).len(), 1);
+        assert_eq!(lock(&site.databases.removed).len(), 1);
+    });
+}

@@ -1,0 +1,14 @@
+//! Stories of control: a store in memory, a fake of everything beyond the seams, and a
+//! clock that only moves when a story moves it.
+
+mod access;
+mod apps;
+mod builds;
+mod config;
+mod interrupted;
+mod processes;
+mod pushes;
+mod releases;
+mod routes;
+mod support;
+mod switching;

@@ -1,0 +1,148 @@
+//! `ps` and its like.
+
+use api::Failure;
+use api::ps::{List, Restart, Scale, Start, Stop, Why};
+
+use super::support::instances::Boot;
+use super::support::{COMMIT_A, COMMIT_B, Server, Site, lock, until};
+
+const THREE: &[(&str, &str)] = &[("web", "serve"), ("worker", "work"), ("release", "true")];
+
+fn hello() -> String {
+    "hello".to_owned()
+}
+
+async fn deployed(site: &Site, server: &Server) {
+    site.builders.commit(COMMIT_A, THREE);
+    site.builders.commit(COMMIT_B, THREE);
+    server.create("hello").await;
+    server.deploy("hello", COMMIT_A).await;
+}
+
+async fn restart(server: &Server, what: Option<&str>) -> Result<Vec<String>, Failure> {
+    let reply = server.ask(Restart { app: hello(), what: what.map(str::to_owned) }).await;
+    reply.map(|reply| reply.instances)
+}
+
+#[test]
+fn scaling_starts_and_stops_instances_and_is_no_release() {
+    let site = Site::new();
+    site.while_up(async |server| {
+        deployed(&site, &server).await;
+        server.scale("hello", &["web=3", "worker+1"]).await;
+        server.alive(&["web.1-v1 up", "web.2-v1 up", "web.3-v1 up", "worker.1-v1 up"]).await;
+        server.routed("hello", "web.1-v1 web.2-v1 web.3-v1").await;
+        server.scale("hello", &["web=1", "worker=0"]).await;
+        server.alive(&["web.1-v1 up"]).await;
+        assert_eq!(server.releases("hello").await, ["v1 current"]);
+        let failure = server.ask(Scale { app: hello(), changes: vec!["clock=1".to_owned()] }).await.expect_err("no such type");
+        assert_eq!(failure.code, "process_type.not_found");
+        let shown = server.ask(Scale { app: hello(), changes: vec![] }).await.expect("shown");
+        assert_eq!(shown.formation, [("release".to_owned(), 0), ("web".to_owned(), 1), ("worker".to_owned(), 0)]);
+        let events = server.events("hello").await;
+        assert_eq!(events.iter().filter(|code| *code == "ps.scaled").count(), 2);
+    });
+}
+
+#[test]
+fn a_scale_during_a_switch_is_not_undone_by_it() {
+    let site = Site::new();
+    site.while_up(async |server| {
+        deployed(&site, &server).await;
+        site.builders.boot(COMMIT_B, "web", Boot::Hang);
+        let push = server.begin_push("hello", COMMIT_B);
+        server.alive(&["web.1-v1 up", "web.1-v2 starting"]).await;
+        server.scale("hello", &["web=2", "worker=1"]).await;
+        server.alive(&["web.1-v1 up", "web.2-v1 up", "worker.1-v1 up", "web.1-v2 starting"]).await;
+        site.builders.boot(COMMIT_B, "web", Boot::Ready);
+        server.engine.stir();
+        assert!(push.task.await.expect("the push").result.is_ok());
+        server.alive(&["web.1-v2 up", "web.2-v2 up", "worker.1-v2 up"]).await;
+    });
+}
+
+#[test]
+fn a_restart_replaces_what_was_named() {
+    let site = Site::new();
+    site.while_up(async |server| {
+        deployed(&site, &server).await;
+        server.scale("hello", &["web=2", "worker=1"]).await;
+        server.alive(&["web.1-v1 up", "web.2-v1 up", "worker.1-v1 up"]).await;
+        let before = server.machine.started().len();
+        assert_eq!(restart(&server, Some("web.2")).await.expect("restarted"), ["web.2"]);
+        until("web.2 is new", async || (server.machine.started().len() == before + 1).then_some(())).await;
+        assert_eq!(restart(&server, Some("web")).await.expect("restarted"), ["web.1", "web.2"]);
+        assert_eq!(restart(&server, None).await.expect("restarted"), ["web.1", "web.2", "worker.1"]);
+        server.alive(&["web.1-v1 up", "web.2-v1 up", "worker.1-v1 up"]).await;
+        assert_eq!(restart(&server, Some("web.7")).await.expect_err("none").code, "instance.not_found");
+        let hostile = restart(&server, Some("\u{1b}[2J")).await.expect_err("none");
+        assert!(!hostile.what.contains('\u{1b}'));
+    });
+}
+
+#[test]
+fn a_stopped_app_stays_stopped_until_it_is_started() {
+    let site = Site::new();
+    site.while_up(async |server| {
+        deployed(&site, &server).await;
+        assert_eq!(server.ask(Stop { app: hello() }).await.expect("stopped").instances, ["web.1"]);
+        server.alive(&[]).await;
+        server.routed("hello", "stopped").await;
+        assert_eq!(restart(&server, None).await.expect_err("stopped").code, "app.stopped");
+        assert!(server.ask(List { app: hello() }).await.expect("ps").stopped);
+    });
+    site.while_up(async |server| {
+        server.routed("hello", "stopped").await;
+        assert!(server.machine.alive().is_empty());
+        site.builders.boot(COMMIT_A, "web", Boot::Hang);
+        let told = lock(&server.logs.written).len();
+        server.ask(Start { app: hello() }).await.expect("started");
+        until("its start is told", async || (lock(&server.logs.written)[told..] == ["web.1: Starting (v1)"]).then_some(())).await;
+        site.builders.boot(COMMIT_A, "web", Boot::Ready);
+        server.engine.stir();
+        server.alive(&["web.1-v1 up"]).await;
+        server.routed("hello", "web.1-v1").await;
+    });
+}
+
+#[test]
+fn stopping_an_app_ends_its_switch() {
+    let site = Site::new();
+    site.while_up(async |server| {
+        deployed(&site, &server).await;
+        site.builders.boot(COMMIT_B, "web", Boot::Hang);
+        let push = server.begin_push("hello", COMMIT_B);
+        server.alive(&["web.1-v1 up", "web.1-v2 starting"]).await;
+        server.ask(Stop { app: hello() }).await.expect("stopped");
+        let failure = push.task.await.expect("the push").result.expect_err("refused");
+        assert_eq!(failure.what, "v2 refused (stopped with ps:stop); v1 keeps serving");
+        server.alive(&[]).await;
+    });
+}
+
+#[test]
+fn what_happens_to_an_instance_is_told_once() {
+    let site = Site::new();
+    site.while_up(async |server| {
+        deployed(&site, &server).await;
+        restart(&server, Some("web.1")).await.expect("restarted");
+        until("it is up again", async || (server.machine.started().len() == 2 && server.machine.alive() == ["web.1-v1 up"]).then_some(())).await;
+        until("it is told", async || (lock(&server.logs.written).iter().filter(|l| l.contains("starting to up")).count() == 2).then_some(())).await;
+        let written = lock(&server.logs.written).clone();
+        assert_eq!(written.iter().filter(|line| *line == "web.1: Stopped (killed by SIGTERM)").count(), 1, "{written:?}");
+        let why = server.ask(Why { app: hello(), instance: Some("web.1".to_owned()) }).await.expect("why");
+        assert_eq!(why.end.expect("it ended once").reason, "stopped on request");
+    });
+}
+
+#[test]
+fn ps_knows_an_app_from_its_first_moment_on() {
+    let site = Site::new();
+    site.while_up(async |server| deployed(&site, &server).await);
+    site.while_up(async |server| {
+        // Nothing was awaited since the start.
+        let list = server.ask(List { app: hello() }).await.expect("ps");
+        assert_eq!(list.release.as_deref(), Some("v1"));
+        assert_eq!(list.types.iter().map(|t| (t.process_type.as_str(), t.count)).collect::<Vec<_>>(), [("release", 0), ("web", 1), ("worker", 0)]);
+    });
+}
