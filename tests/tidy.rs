@@ -152,7 +152,8 @@ fn starts_a_path(line: &str, folder: &str) -> bool {
 
 #[test]
 fn only_the_command_line_prints() {
-    let prints = [concat!("print", "ln!("), concat!("eprint", "ln!("), concat!("eprint", "!("), concat!(" print", "!("), concat!("dbg", "!(")];
+    let prints =
+        [concat!("print", "ln!("), concat!("eprint", "ln!("), concat!("eprint", "!("), concat!(" print", "!("), concat!("dbg", "!(")];
     let may_print = |file: &Path| {
         let name = file.to_string_lossy();
         is_test(file) || name.starts_with("paas/src/cli") || name.ends_with("build.rs")
@@ -228,7 +229,9 @@ fn failure_codes() -> BTreeMap<String, (String, String)> {
     for file in files().into_iter().filter(|file| is_rust(file) && !is_test(file)) {
         let text = text(&file);
         let text = without_tests(&text);
-        for (at, start) in text.match_indices("Failure::new(").chain(text.match_indices("Problem::new(")).chain(text.match_indices("Problem::system(")) {
+        for (at, start) in
+            text.match_indices("Failure::new(").chain(text.match_indices("Problem::new(")).chain(text.match_indices("Problem::system("))
+        {
             let rest = text[at + start.len()..].trim_start();
             let (kind, rest) = match rest.strip_prefix("Kind::") {
                 Some(rest) => rest.split_once(',').unwrap_or((rest, "")),

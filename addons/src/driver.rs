@@ -4,8 +4,17 @@ use crate::limits::MANIFEST_BYTES_MAX;
 
 /// Drivers for Python, in normal form.
 const PYTHON_DRIVERS: [&str; 11] = [
-    "aiopg", "asyncpg", "pg8000", "psycopg", "psycopg-binary", "psycopg-c", "psycopg2", "psycopg2-binary",
-    "psycopg2cffi", "py-postgresql", "psqlpy",
+    "aiopg",
+    "asyncpg",
+    "pg8000",
+    "psycopg",
+    "psycopg-binary",
+    "psycopg-c",
+    "psycopg2",
+    "psycopg2-binary",
+    "psycopg2cffi",
+    "py-postgresql",
+    "psqlpy",
 ];
 /// Drivers for Node.js.
 const NODE_DRIVERS: [&str; 7] = ["pg", "pg-native", "pg-promise", "postgres", "slonik", "ts-postgres", "@databases/pg"];
@@ -73,9 +82,16 @@ mod tests {
     #[test]
     fn python_drivers_are_found_in_every_spelling() {
         for line in [
-            "psycopg2", "psycopg2-binary==2.9.9", "Psycopg2_Binary>=2", "  asyncpg ~= 0.29", "psycopg[binary,pool]>=3.1",
-            "pg8000;python_version>'3.8'", "psycopg @ https://example.org/x.whl", "sqlalchemy[asyncio,postgresql]>=2",
-            "databases[postgresql]", "psycopg2-binary --hash=sha256:00",
+            "psycopg2",
+            "psycopg2-binary==2.9.9",
+            "Psycopg2_Binary>=2",
+            "  asyncpg ~= 0.29",
+            "psycopg[binary,pool]>=3.1",
+            "pg8000;python_version>'3.8'",
+            "psycopg @ https://example.org/x.whl",
+            "sqlalchemy[asyncio,postgresql]>=2",
+            "databases[postgresql]",
+            "psycopg2-binary --hash=sha256:00",
         ] {
             let text = format!("# an app\nflask==3.0\n{line}\ngunicorn\n");
             assert!(postgres_driver("requirements.txt", &text).is_some(), "{line}");

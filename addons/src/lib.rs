@@ -9,6 +9,6 @@ pub mod postgres;
 
 pub use driver::postgres_driver;
 pub use postgres::{
-    Binaries, BoxFuture, Cluster, ClusterError, ClusterHost, CommandOutput, Info, Layout, PgIdent, Settings, Superuser,
-    Tenant, find_binaries, generate_password,
+    Binaries, BoxFuture, Cluster, ClusterError, ClusterHost, CommandOutput, Info, Layout, PgIdent, Settings, Superuser, Tenant,
+    find_binaries, generate_password,
 };

@@ -181,7 +181,17 @@ async fn peer_superuser_is_the_mapped_user_and_nobody_else() {
     test.cluster.ensure_tenant(A, None).await.expect("tenant");
     let psql = addons::find_binaries()[0].program("psql");
     let mut attack = Command::new(psql);
-    attack.args(["-h", &test.settings.layout.socket, "-p", &test.settings.port.to_string(), "-U", "postgres", "-c", "SELECT 1", "postgres"]);
+    attack.args([
+        "-h",
+        &test.settings.layout.socket,
+        "-p",
+        &test.settings.port.to_string(),
+        "-U",
+        "postgres",
+        "-c",
+        "SELECT 1",
+        "postgres",
+    ]);
     as_unprivileged(&mut attack);
     if nix::unistd::geteuid().is_root() {
         let output = attack.output().expect("psql");

@@ -90,9 +90,7 @@ impl Failure {
 
     /// A bug of paas, told as such.
     pub fn internal(what: impl Into<String>, error: &dyn std::error::Error) -> Self {
-        Self::new(Kind::Internal, "internal", what)
-            .fix("this is a bug of paas: please report it with the lines above")
-            .caused_by(error)
+        Self::new(Kind::Internal, "internal", what).fix("this is a bug of paas: please report it with the lines above").caused_by(error)
     }
 
     /// No such app, said in the same words to whoever may not see it.

@@ -10,20 +10,33 @@ use crate::plan::BuildPlan;
 const HOST_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Config vars that would break the build itself.
-const NOT_WHILE_BUILDING: [&str; 11] = [
-    "PATH", "HOME", "GIT_DIR", "CPATH", "CPPATH", "LD_PRELOAD", "LIBRARY_PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH", "LANG",
-];
+const NOT_WHILE_BUILDING: [&str; 11] =
+    ["PATH", "HOME", "GIT_DIR", "CPATH", "CPPATH", "LD_PRELOAD", "LIBRARY_PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH", "LANG"];
 
 /// What of the host's environment a build may see: where packages come from and how
 /// their servers prove themselves. Compared without regard to case.
 pub fn allowed_from_host(variables: impl IntoIterator<Item = (String, String)>) -> BTreeMap<String, String> {
     const NAMES: [&str; 9] = [
-        "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "HTTP_PROXY",
-        "HTTPS_PROXY", "NO_PROXY",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "NODE_EXTRA_CA_CERTS",
+        "REQUESTS_CA_BUNDLE",
+        "CURL_CA_BUNDLE",
+        "GIT_SSL_CAINFO",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "NO_PROXY",
     ];
     // Settings that would move the build's own folders or programs stay out.
     const BUILD_DECIDES: [&str; 8] = [
-        "PIP_CACHE_DIR", "PIP_TARGET", "PIP_PREFIX", "PIP_USER", "PIP_PYTHON", "NPM_CONFIG_CACHE", "NPM_CONFIG_PREFIX", "NPM_CONFIG_USERCONFIG",
+        "PIP_CACHE_DIR",
+        "PIP_TARGET",
+        "PIP_PREFIX",
+        "PIP_USER",
+        "PIP_PYTHON",
+        "NPM_CONFIG_CACHE",
+        "NPM_CONFIG_PREFIX",
+        "NPM_CONFIG_USERCONFIG",
     ];
     let allowed = |name: &str| {
         let upper = name.to_ascii_uppercase();
@@ -121,8 +134,15 @@ mod tests {
     #[test]
     fn of_the_host_only_package_sources_and_certificates_pass() {
         let host = vars(&[
-            ("PIP_INDEX_URL", "https://pypi.example"), ("npm_config_registry", "https://npm.example"), ("https_proxy", "http://p:3128"),
-            ("SSL_CERT_FILE", "/etc/ssl/x"), ("PIP_TARGET", "/x"), ("npm_config_cache", "/x"), ("AWS_SECRET_ACCESS_KEY", "s"), ("PATH", "/x"), ("HOME", "/root"),
+            ("PIP_INDEX_URL", "https://pypi.example"),
+            ("npm_config_registry", "https://npm.example"),
+            ("https_proxy", "http://p:3128"),
+            ("SSL_CERT_FILE", "/etc/ssl/x"),
+            ("PIP_TARGET", "/x"),
+            ("npm_config_cache", "/x"),
+            ("AWS_SECRET_ACCESS_KEY", "s"),
+            ("PATH", "/x"),
+            ("HOME", "/root"),
         ]);
         let allowed = allowed_from_host(host);
         assert_eq!(allowed.keys().collect::<Vec<_>>(), ["PIP_INDEX_URL", "SSL_CERT_FILE", "https_proxy", "npm_config_registry"]);
@@ -134,7 +154,8 @@ mod tests {
         plan.env = vars(&[("NODE_ENV", "production")]);
         plan.path = vec!["node_modules/.bin".to_owned(), "/opt/node/bin".to_owned()];
         let config = vars(&[("NODE_ENV", "staging"), ("PATH", "/evil"), ("HOME", "/evil"), ("LD_PRELOAD", "x.so"), ("K", "v")]);
-        let sources = Sources { app_name: "hello", commit: "c", host: &BTreeMap::new(), config: &config, temporary: Path::new("/cache/tmp") };
+        let sources =
+            Sources { app_name: "hello", commit: "c", host: &BTreeMap::new(), config: &config, temporary: Path::new("/cache/tmp") };
         let environment = of_build(&sources, &plan, Path::new("/app"));
         assert_eq!((environment["NODE_ENV"].as_str(), environment["K"].as_str(), environment["HOME"].as_str()), ("staging", "v", "/app"));
         assert!(environment["PATH"].starts_with("/app/node_modules/.bin:/opt/node/bin:/usr/local/sbin:"));
@@ -144,7 +165,10 @@ mod tests {
     #[test]
     fn secrets_are_masked_and_plain_settings_are_not() {
         let mask = Mask::new(&vars(&[
-            ("API_KEY", "sk-12345678"), ("APP_ENV", "production"), ("DB", "postgresql://u:p4ssw0rd!@h/db"), ("TOKEN", "short"),
+            ("API_KEY", "sk-12345678"),
+            ("APP_ENV", "production"),
+            ("DB", "postgresql://u:p4ssw0rd!@h/db"),
+            ("TOKEN", "short"),
         ]));
         let line = mask.apply("sk-12345678 production postgresql://u:p4ssw0rd!@h/db short".to_owned());
         assert_eq!(line, "******** production postgresql://u:********@h/db short");

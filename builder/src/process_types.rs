@@ -34,7 +34,8 @@ pub(crate) fn of_built(tree: &dyn SourceTree, plan: &BuildPlan) -> Result<Proces
     let mut commands = BTreeMap::new();
     for (name, command) in &plan.default_commands {
         let parsed = name.parse::<ProcessType>();
-        let process_type = parsed.map_err(|error| Problem::system("build.process_type", "the buildpack named a process wrongly", &error))?;
+        let process_type =
+            parsed.map_err(|error| Problem::system("build.process_type", "the buildpack named a process wrongly", &error))?;
         commands.insert(process_type, command.clone());
     }
     if commands.is_empty() {

@@ -7,8 +7,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crate::archive::{LinkRule, TarWriter};
-use crate::source::names::check_path;
 use crate::limits;
+use crate::source::names::check_path;
 
 /// One file, folder or link.
 pub(crate) struct Entry {
@@ -153,7 +153,9 @@ impl Scan {
             let written = match &entry.kind {
                 Kind::Folder => tar.folder(&entry.path),
                 Kind::Link(target) => tar.link(&entry.path, target),
-                Kind::File { mode, size } => std::fs::File::open(top.join(&entry.path)).and_then(|file| tar.file(&entry.path, *mode, *size, file)),
+                Kind::File { mode, size } => {
+                    std::fs::File::open(top.join(&entry.path)).and_then(|file| tar.file(&entry.path, *mode, *size, file))
+                }
             };
             written.map_err(|source| ScanError::Read { path: entry.path.display().to_string(), source })?;
         }

@@ -87,9 +87,7 @@ impl SlugIgnore {
 fn parts_match(pattern: &[String], names: &[&str]) -> bool {
     match (pattern.first(), names.first()) {
         (None, None) => true,
-        (Some(part), _) if part == "**" => {
-            parts_match(&pattern[1..], names) || (!names.is_empty() && parts_match(pattern, &names[1..]))
-        }
+        (Some(part), _) if part == "**" => parts_match(&pattern[1..], names) || (!names.is_empty() && parts_match(pattern, &names[1..])),
         (Some(part), Some(name)) => glob(part.as_bytes(), name.as_bytes()) && parts_match(&pattern[1..], &names[1..]),
         _ => false,
     }

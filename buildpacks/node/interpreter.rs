@@ -29,7 +29,8 @@ pub(super) fn choose<'a>(tree: &dyn SourceTree, package: &Package, nodes: &'a [I
         return Ok(Chosen { interpreter, why, warning: None });
     }
     if let Some(interpreter) = nodes.iter().find(|node| range.names_major(node.version.major)) {
-        let warning = format!("Node.js {} ({file}) is not on this machine, {} is: used instead", model::text::clean(&wish, 60), interpreter.version);
+        let warning =
+            format!("Node.js {} ({file}) is not on this machine, {} is: used instead", model::text::clean(&wish, 60), interpreter.version);
         return Ok(Chosen { interpreter, why: format!("nearest to {why}"), warning: Some(warning) });
     }
     let have: Vec<String> = nodes.iter().take(limits::SHOWN_VERSIONS_MAX).map(|node| node.version.to_string()).collect();

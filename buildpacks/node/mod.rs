@@ -60,7 +60,8 @@ impl Buildpack for Node {
 /// The lockfile, or `None` for an app without dependencies.
 fn lockfile(tree: &dyn SourceTree, package: &Package, plan: &mut BuildPlan) -> Result<Option<&'static str>, PlanError> {
     let lock = ["npm-shrinkwrap.json", "package-lock.json"].into_iter().find(|name| tree.has_file(name));
-    let others: Vec<&str> = ["yarn.lock", "pnpm-lock.yaml", "bun.lock", "bun.lockb"].into_iter().filter(|name| tree.has_file(name)).collect();
+    let others: Vec<&str> =
+        ["yarn.lock", "pnpm-lock.yaml", "bun.lock", "bun.lockb"].into_iter().filter(|name| tree.has_file(name)).collect();
     match lock {
         Some(lock) => {
             if !others.is_empty() {
@@ -132,7 +133,14 @@ fn stages(
     Ok(())
 }
 
-fn cache(package: &Package, lock: &str, builds: bool, node: &Interpreter, npm: &str, tree: &dyn SourceTree) -> Result<CachePlan, PlanError> {
+fn cache(
+    package: &Package,
+    lock: &str,
+    builds: bool,
+    node: &Interpreter,
+    npm: &str,
+    tree: &dyn SourceTree,
+) -> Result<CachePlan, PlanError> {
     let content = tree.read(lock, builder::limits::LOCK_FILE_BYTES_MAX)?.unwrap_or_default();
     let mut key = vec![KeyPart::content(lock, &content), KeyPart::content("package.json", package.dependencies_text().as_bytes())];
     if let Some(settings) = tree.read(".npmrc", builder::limits::PLAN_FILE_BYTES_MAX)? {
@@ -162,15 +170,23 @@ fn command(argv: &[&str]) -> BuildCommand {
 fn hints() -> Vec<Hint> {
     let network = "the package registry cannot be reached";
     vec![
+        Hint::new("are in sync", "package.json and package-lock.json do not agree", "run `npm install` and commit package-lock.json"),
         Hint::new(
-            "are in sync",
-            "package.json and package-lock.json do not agree",
-            "run `npm install` and commit package-lock.json",
+            "code E404",
+            "a package does not exist in the registry, or not in that version",
+            "check its name and version in package.json",
         ),
-        Hint::new("code E404", "a package does not exist in the registry, or not in that version", "check its name and version in package.json"),
-        Hint::new("code E401", "the registry wants a login", "put `//HOST/:_authToken=${NPM_TOKEN}` into .npmrc and the token into a config var: paas config:set NPM_TOKEN=-"),
+        Hint::new(
+            "code E401",
+            "the registry wants a login",
+            "put `//HOST/:_authToken=${NPM_TOKEN}` into .npmrc and the token into a config var: paas config:set NPM_TOKEN=-",
+        ),
         Hint::new("code EBADENGINE", "a package does not support this Node.js", "change its version, or `engines` in package.json"),
-        Hint::new("code EINTEGRITY", "a package is not the one that package-lock.json names", "run `npm install` afresh and commit package-lock.json"),
+        Hint::new(
+            "code EINTEGRITY",
+            "a package is not the one that package-lock.json names",
+            "run `npm install` afresh and commit package-lock.json",
+        ),
         Hint::new("node-gyp", "a package compiles itself and this machine lacks a compiler", "apt install build-essential python3"),
         Hint::new("code ENOTFOUND", network, "check the machine's DNS, then push again"),
         Hint::new("code EAI_AGAIN", network, "check the machine's DNS, then push again"),

@@ -19,12 +19,14 @@ impl Package {
                 .fix("make one: npm init -y")
                 .file("package.json")
                 .into()),
-            Err(error) => Err(Problem::new("node.package_invalid", format!("package.json:{}:{}: it is not valid JSON", error.line(), error.column()))
-                .why(error.to_string())
-                .fix("correct it there; `npm pkg fix` helps with small mistakes")
-                .file("package.json")
-                .at(error.line(), error.column())
-                .into()),
+            Err(error) => {
+                Err(Problem::new("node.package_invalid", format!("package.json:{}:{}: it is not valid JSON", error.line(), error.column()))
+                    .why(error.to_string())
+                    .fix("correct it there; `npm pkg fix` helps with small mistakes")
+                    .file("package.json")
+                    .at(error.line(), error.column())
+                    .into())
+            }
         }
     }
 

@@ -21,9 +21,13 @@ pub(super) fn start(tree: &dyn SourceTree, requirements: &Requirements, plan: &m
     let application = application(tree)?;
     let command = match (&django, &application) {
         (Some(package), _) if requirements.has("gunicorn") => Some(format!("gunicorn {package}.wsgi")),
-        (None, Some(app)) if app.is_async && requirements.has("uvicorn") => Some(format!("uvicorn {} --host 0.0.0.0 --port $PORT", app.target)),
+        (None, Some(app)) if app.is_async && requirements.has("uvicorn") => {
+            Some(format!("uvicorn {} --host 0.0.0.0 --port $PORT", app.target))
+        }
         (None, Some(app)) if !app.is_async && requirements.has("gunicorn") => Some(format!("gunicorn {}", app.target)),
-        (None, Some(app)) if !app.is_async && requirements.has("waitress") => Some(format!("waitress-serve --listen=*:$PORT {}", app.target)),
+        (None, Some(app)) if !app.is_async && requirements.has("waitress") => {
+            Some(format!("waitress-serve --listen=*:$PORT {}", app.target))
+        }
         _ => None,
     };
     if let Some(command) = command {
@@ -51,8 +55,14 @@ fn django_package(tree: &dyn SourceTree) -> io::Result<Option<String>> {
 
 /// The first `NAME = Flask(…)` or `NAME = FastAPI(…)` of the modules at the top.
 fn application(tree: &dyn SourceTree) -> io::Result<Option<Application>> {
-    const CLASSES: [(&str, bool); 6] =
-        [("Flask(", false), ("flask.Flask(", false), ("FastAPI(", true), ("fastapi.FastAPI(", true), ("Starlette(", true), ("Quart(", true)];
+    const CLASSES: [(&str, bool); 6] = [
+        ("Flask(", false),
+        ("flask.Flask(", false),
+        ("FastAPI(", true),
+        ("fastapi.FastAPI(", true),
+        ("Starlette(", true),
+        ("Quart(", true),
+    ];
     for file in modules(tree)? {
         let text = tree.text(&file)?.unwrap_or_default();
         let found = text.lines().find_map(|line| {

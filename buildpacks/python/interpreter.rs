@@ -71,11 +71,14 @@ fn pin(tree: &dyn SourceTree) -> Result<Option<Pin>, PlanError> {
         let numbers: Option<Vec<u32>> = text.split('.').map(|part| part.parse().ok()).collect();
         return match numbers {
             Some(numbers) if numbers.len() <= 3 => Ok(Some(Pin { numbers, text: text.to_owned(), file })),
-            _ => Err(Problem::new("python.version_unclear", format!("{file}:{number}: `{}` is not a Python version", model::text::clean(line, 60)))
-                .fix("write 3, 3.11 or 3.11.7")
-                .file(file)
-                .at(number, 1)
-                .into()),
+            _ => Err(Problem::new(
+                "python.version_unclear",
+                format!("{file}:{number}: `{}` is not a Python version", model::text::clean(line, 60)),
+            )
+            .fix("write 3, 3.11 or 3.11.7")
+            .file(file)
+            .at(number, 1)
+            .into()),
         };
     }
     Ok(None)

@@ -15,8 +15,7 @@ use requirements::Requirements;
 /// Raised whenever the same files would make another `.venv`.
 const VERSION: &str = "1";
 const VENV: &str = ".venv";
-const DRIVERS: [&str; 8] =
-    ["psycopg", "psycopg-binary", "psycopg2", "psycopg2-binary", "asyncpg", "pg8000", "aiopg", "psycopg-c"];
+const DRIVERS: [&str; 8] = ["psycopg", "psycopg-binary", "psycopg2", "psycopg2-binary", "asyncpg", "pg8000", "aiopg", "psycopg-c"];
 
 /// requirements.txt and pip.
 #[derive(Debug, Clone, Copy)]
@@ -165,8 +164,16 @@ fn hints() -> Vec<Hint> {
             "a package of requirements.txt does not exist in that version, or not for this Python",
             "check its name and version, or pin another Python in .python-version",
         ),
-        Hint::new("ResolutionImpossible", "requirements.txt asks for versions that exclude each other", "loosen one of the versions named above"),
-        Hint::new("gcc' failed", "a package compiles itself and this machine has no compiler or headers", "apt install build-essential python3-dev"),
+        Hint::new(
+            "ResolutionImpossible",
+            "requirements.txt asks for versions that exclude each other",
+            "loosen one of the versions named above",
+        ),
+        Hint::new(
+            "gcc' failed",
+            "a package compiles itself and this machine has no compiler or headers",
+            "apt install build-essential python3-dev",
+        ),
         Hint::new("Temporary failure in name resolution", network, "check the machine's DNS, then push again"),
         Hint::new("Failed to establish a new connection", network, "check the machine's network, then push again"),
         Hint::new("No space left on device", "the disk is full", "free space: `paas disk` names what is large"),
@@ -189,7 +196,8 @@ fn no_pip(python: &Interpreter) -> Problem {
 mod tests {
     #[test]
     fn pip_is_installed_into_the_environment_only_by_old_pips() {
-        for (version, understands) in [("22.3", true), ("23.0.1", true), ("22.2.2", false), ("9.0.1", false), ("100.0", true), ("?", false)] {
+        for (version, understands) in [("22.3", true), ("23.0.1", true), ("22.2.2", false), ("9.0.1", false), ("100.0", true), ("?", false)]
+        {
             assert_eq!(super::understands_other_pythons(version), understands, "{version}");
         }
     }

@@ -87,21 +87,33 @@ mod tests {
     #[test]
     fn names_and_included_files_are_found() {
         let tree = MemoryTree::from([
-            ("requirements.txt", "# web\nFlask==3.0 # comment\n-r more/base.txt\nPsycopg2_binary>=2 ; python_version > '3'\n--index-url https://x\n"),
+            (
+                "requirements.txt",
+                "# web\nFlask==3.0 # comment\n-r more/base.txt\nPsycopg2_binary>=2 ; python_version > '3'\n--index-url https://x\n",
+            ),
             ("more/base.txt", "-c ../limits.txt\n-r other.txt\ngunicorn[gevent]\n"),
             ("more/other.txt", "-r base.txt\n"),
         ]);
         let found = Requirements::read(&tree).expect("reads");
         assert!(["flask", "psycopg2-binary", "gunicorn"].iter().all(|name| found.has(name)), "{:?}", found.names);
-        assert_eq!(found.files.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["requirements.txt", "more/base.txt", "more/other.txt"]);
+        assert_eq!(
+            found.files.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+            ["requirements.txt", "more/base.txt", "more/other.txt"]
+        );
         assert!(found.local, "a file outside the tree cannot be part of a key");
     }
 
     #[test]
     fn what_comes_from_the_repository_itself_is_noticed() {
         for (line, local) in [
-            (".", true), ("-e .", true), ("./lib", true), ("x @ file:///app/x", true), ("-e git+https://h/x#egg=x", false),
-            ("git+https://h/x", false), ("flask", false), ("--find-links wheels", false),
+            (".", true),
+            ("-e .", true),
+            ("./lib", true),
+            ("x @ file:///app/x", true),
+            ("-e git+https://h/x#egg=x", false),
+            ("git+https://h/x", false),
+            ("flask", false),
+            ("--find-links wheels", false),
         ] {
             let tree = MemoryTree::from([("requirements.txt", line)]);
             assert_eq!(Requirements::read(&tree).expect("reads").local, line != "--find-links wheels" && local, "{line}");

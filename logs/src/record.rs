@@ -7,9 +7,9 @@
 //! ```
 //! All numbers are little-endian; the checksum is of the body.
 
+use crate::Stream;
 use crate::checksum::crc32;
 use crate::limits::{SUBJECT_BYTES_MAX, TEXT_BYTES_MAX};
-use crate::Stream;
 
 /// The first bytes of every segment.
 pub const MAGIC: [u8; 8] = *b"paaslog\n";
@@ -144,11 +144,7 @@ pub fn read_body(body: &[u8], checksum: u32) -> Result<(Stamp, usize), Damage> {
 /// A whole record from its body.
 pub fn decode(body: &[u8], checksum: u32) -> Result<Record, Damage> {
     let (stamp, text_start) = read_body(body, checksum)?;
-    Ok(Record {
-        stamp,
-        subject: String::from_utf8_lossy(&body[FIXED_BYTES..text_start]).into_owned(),
-        text: body[text_start..].to_vec(),
-    })
+    Ok(Record { stamp, subject: String::from_utf8_lossy(&body[FIXED_BYTES..text_start]).into_owned(), text: body[text_start..].to_vec() })
 }
 
 fn cut(subject: &str) -> &str {

@@ -11,10 +11,10 @@ use nix::fcntl::{Flock, FlockArg, OFlag, openat};
 use nix::sys::stat::{Mode, fstat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
+use crate::Stream;
 use crate::folder::{list, name, scan, whole_records, write_counted};
 use crate::limits::{BATCH_BYTES, CREATE_TRIES_MAX, SEGMENT_BYTES_MAX, SEGMENTS_MAX, TEXT_BYTES_MAX};
 use crate::record::{self, HEADER_BYTES, Stamp};
-use crate::Stream;
 
 /// How much a folder keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,16 +62,7 @@ impl Writer {
         if fstat(&directory)?.st_mode & nix::libc::S_IFMT != nix::libc::S_IFDIR {
             return Err(io::ErrorKind::NotADirectory.into());
         }
-        Ok(Self {
-            directory,
-            limits,
-            current: None,
-            next_sequence: None,
-            buffer: Vec::new(),
-            buffered: 0,
-            marked: 0,
-            lost: 0,
-        })
+        Ok(Self { directory, limits, current: None, next_sequence: None, buffer: Vec::new(), buffered: 0, marked: 0, lost: 0 })
     }
 
     /// Adds a line; see [`Writer::append_for`].
@@ -82,14 +73,7 @@ impl Writer {
     /// Adds a line about `subject`. It reaches readers with the next [`Writer::flush`], or
     /// when the batch is full. After an error the writer goes on: what was lost is counted
     /// and told by a marker as soon as writing works again.
-    pub fn append_for(
-        &mut self,
-        subject: &str,
-        stream: Stream,
-        time_unix_us: i64,
-        bytes: &[u8],
-        partial: bool,
-    ) -> io::Result<()> {
+    pub fn append_for(&mut self, subject: &str, stream: Stream, time_unix_us: i64, bytes: &[u8], partial: bool) -> io::Result<()> {
         let mut result = Ok(());
         let mut rest = bytes;
         while let Some((piece, more)) = rest.split_at_checked(TEXT_BYTES_MAX)
@@ -124,14 +108,7 @@ impl Writer {
         result
     }
 
-    fn append_piece(
-        &mut self,
-        subject: &str,
-        stream: Stream,
-        time_unix_us: i64,
-        text: &[u8],
-        partial: bool,
-    ) -> io::Result<()> {
+    fn append_piece(&mut self, subject: &str, stream: Stream, time_unix_us: i64, text: &[u8], partial: bool) -> io::Result<()> {
         if self.next_sequence.is_none()
             && let Err(error) = self.begin()
         {
@@ -202,8 +179,7 @@ impl Writer {
 
     /// Whether the segment has room and a name: one that somebody removed is left.
     fn is_usable(&self, current: &Current) -> io::Result<bool> {
-        let full = current.bytes > HEADER_BYTES as u64
-            && current.bytes + self.buffer.len() as u64 > self.limits.segment_bytes;
+        let full = current.bytes > HEADER_BYTES as u64 && current.bytes + self.buffer.len() as u64 > self.limits.segment_bytes;
         Ok(!full && fstat(&*current.file)?.st_nlink > 0)
     }
 

@@ -27,11 +27,7 @@ fn a_segment_of_version_1_is_readable_for_ever() {
     let expected = [
         (stamp(41, 1_767_366_245_123_456, Stream::Stdout, false, false), "", "hello wörld".as_bytes()),
         (stamp(42, 1_767_366_245_123_457, Stream::Stderr, true, false), "", &all),
-        (
-            stamp(43, 1_767_366_245_123_458, Stream::Platform, false, true),
-            "",
-            b"7 lines were lost: the log could not be written",
-        ),
+        (stamp(43, 1_767_366_245_123_458, Stream::Platform, false, true), "", b"7 lines were lost: the log could not be written"),
         (stamp(44, -1, Stream::Router, false, false), "12 web.1", b""),
     ];
     let expected = expected.map(|(stamp, subject, text)| Record { stamp, subject: subject.to_owned(), text: text.to_vec() });
@@ -47,11 +43,7 @@ fn what_is_written_is_version_1_byte_for_byte() {
     let mut add = |stamp, subject, text: &[u8]| logs::record::encode(&mut bytes, stamp, subject, text);
     add(stamp(41, 1_767_366_245_123_456, Stream::Stdout, false, false), "", "hello wörld".as_bytes());
     add(stamp(42, 1_767_366_245_123_457, Stream::Stderr, true, false), "", &all);
-    add(
-        stamp(43, 1_767_366_245_123_458, Stream::Platform, false, true),
-        "",
-        b"7 lines were lost: the log could not be written",
-    );
+    add(stamp(43, 1_767_366_245_123_458, Stream::Platform, false, true), "", b"7 lines were lost: the log could not be written");
     add(stamp(44, -1, Stream::Router, false, false), "12 web.1", b"");
     assert_eq!(bytes, fs::read(golden).expect("golden segment"));
 }
@@ -182,8 +174,7 @@ fn a_damaged_record_ends_its_segment_and_the_next_is_read() {
     // The content of the third record: 24 bytes of header, 41 each.
     bytes[24 + 2 * 41 + 30] ^= 1;
     fs::write(&path, bytes).expect("damaged segment");
-    let expected: Vec<String> =
-        [0, 1, 2, 3, 4, 5, 6, 7, 12, 13, 14, 15].map(|number| format!("line number {number:02}")).to_vec();
+    let expected: Vec<String> = [0, 1, 2, 3, 4, 5, 6, 7, 12, 13, 14, 15].map(|number| format!("line number {number:02}")).to_vec();
     let tail = newest(folder.path(), 100);
     assert_eq!(texts(&tail.lines), expected);
     assert_eq!((tail.broken[0].segment, tail.broken[0].damage), (2, Damage::Checksum));

@@ -8,7 +8,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{AppName, AppNumber, ConfigVars, ExitStatus, Formation, Hostname, InstanceId, ProcessType, ReleaseVersion, RunId, SlugId, SlugManifest, StopReason};
+use crate::{
+    AppName, AppNumber, ConfigVars, ExitStatus, Formation, Hostname, InstanceId, ProcessType, ReleaseVersion, RunId, SlugId, SlugManifest,
+    StopReason,
+};
 
 /// What one release of an app should be doing. The modes of a switch, in order:
 ///

@@ -89,11 +89,7 @@ mod tests {
     #[test]
     fn a_run_folder_reads_back() {
         let app: AppName = "hello".parse().expect("name");
-        let run = RunId {
-            instance: InstanceId::parse(&app, "my-bot.2").expect("instance"),
-            version: ReleaseVersion(7),
-            number: 42,
-        };
+        let run = RunId { instance: InstanceId::parse(&app, "my-bot.2").expect("instance"), version: ReleaseVersion(7), number: 42 };
         assert_eq!(run.folder(), "my-bot.2-v7-42");
         assert_eq!(RunId::from_folder(&app, &run.folder()), Some(run));
         assert_eq!(RunId::from_folder(&app, "lost+found"), None);

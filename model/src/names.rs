@@ -57,8 +57,7 @@ impl FromStr for AppName {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        const RULE: &str =
-            "2 to 30 lower-case letters, digits and dashes, starting with a letter and not ending with a dash";
+        const RULE: &str = "2 to 30 lower-case letters, digits and dashes, starting with a letter and not ending with a dash";
         let bytes = text.as_bytes();
         let ok = (limits::APP_NAME_CHARS_MIN..=limits::APP_NAME_CHARS_MAX).contains(&bytes.len())
             && bytes[0].is_ascii_lowercase()
@@ -84,11 +83,7 @@ impl FromStr for ProcessType {
         if ok {
             Ok(Self(text.to_owned()))
         } else {
-            Err(Invalid::new(
-                "process type",
-                text,
-                "1 to 32 letters, digits, dashes and underscores, starting with a letter or digit",
-            ))
+            Err(Invalid::new("process type", text, "1 to 32 letters, digits, dashes and underscores, starting with a letter or digit"))
         }
     }
 }
@@ -212,9 +207,18 @@ mod tests {
         for good in ["refs/heads/main", "refs/heads/feature/x-1", "refs/tags/v1.0"] {
             assert!(good.parse::<RefName>().is_ok(), "{good}");
         }
-        for bad in ["main", "refs/heads/-x", "refs/heads/$(id)", "refs/heads/a..b", "refs/notes/x", "refs/heads/",
-            "refs/heads/x.lock", "refs/heads/\u{202e}x", "refs/heads/a b", "refs/heads//x"]
-        {
+        for bad in [
+            "main",
+            "refs/heads/-x",
+            "refs/heads/$(id)",
+            "refs/heads/a..b",
+            "refs/notes/x",
+            "refs/heads/",
+            "refs/heads/x.lock",
+            "refs/heads/\u{202e}x",
+            "refs/heads/a b",
+            "refs/heads//x",
+        ] {
             assert!(bad.parse::<RefName>().is_err(), "{bad:?} was taken");
         }
     }

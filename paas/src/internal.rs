@@ -56,11 +56,8 @@ pub fn server(words: &[OsString]) -> Result<u8, Failure> {
 pub fn router(_words: &[OsString]) -> Result<u8, Failure> {
     let control = handed(FIRST_DESCRIPTOR, "control socket")?;
     let http = handed(FIRST_DESCRIPTOR + 1, "listening socket")?;
-    let options = router::RouterOptions {
-        control: control.into(),
-        listeners: vec![http.into()],
-        log_directory: PathBuf::from(ROUTER_LOGS),
-    };
+    let options =
+        router::RouterOptions { control: control.into(), listeners: vec![http.into()], log_directory: PathBuf::from(ROUTER_LOGS) };
     router::run(options).map_err(|error| Failure::internal("the router cannot run", &error))?;
     Ok(0)
 }

@@ -9,9 +9,9 @@ mod frames;
 mod git;
 mod guardian;
 mod internal;
+mod limits;
 mod server;
 mod settings;
-mod limits;
 
 use std::process::ExitCode;
 

@@ -161,7 +161,11 @@ impl Record<'_> {
         let status = self.status.map(|status| status.to_string()).unwrap_or_default();
         let rest = format!(
             "\" dyno={} connect={} service={} status={status} bytes={} protocol={}",
-            self.dyno, ms(self.connect_ms), ms(self.service_ms), self.bytes, self.protocol
+            self.dyno,
+            ms(self.connect_ms),
+            ms(self.service_ms),
+            self.bytes,
+            self.protocol
         );
         line.extend_from_slice(rest.as_bytes());
         line
@@ -185,12 +189,30 @@ mod tests {
     #[test]
     fn a_line_is_herokus() {
         let record = Record {
-            method: b"GET", path: b"/x\"\xff", host: b"h", request_id: "u", forwarded_for: b"1.2.3.4", dyno: "web.1",
-            connect_ms: Some(1), service_ms: Some(106), status: Some(200), bytes: 1754, protocol: "https", error: None,
+            method: b"GET",
+            path: b"/x\"\xff",
+            host: b"h",
+            request_id: "u",
+            forwarded_for: b"1.2.3.4",
+            dyno: "web.1",
+            connect_ms: Some(1),
+            service_ms: Some(106),
+            status: Some(200),
+            bytes: 1754,
+            protocol: "https",
+            error: None,
         };
         let expected = "at=info method=GET path=\"/x%22%FF\" host=h request_id=u fwd=\"1.2.3.4\" dyno=web.1 connect=1ms service=106ms status=200 bytes=1754 protocol=https";
         assert_eq!(String::from_utf8_lossy(&record.line()), expected);
-        let record = Record { error: Some(("H14", "No web processes running")), status: Some(503), dyno: "", connect_ms: None, service_ms: None, bytes: 0, ..record };
+        let record = Record {
+            error: Some(("H14", "No web processes running")),
+            status: Some(503),
+            dyno: "",
+            connect_ms: None,
+            service_ms: None,
+            bytes: 0,
+            ..record
+        };
         assert_eq!(
             String::from_utf8_lossy(&record.line()),
             "at=error code=H14 desc=\"No web processes running\" method=GET path=\"/x%22%FF\" host=h request_id=u fwd=\"1.2.3.4\" dyno= connect= service= status=503 bytes=0 protocol=https"

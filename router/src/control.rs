@@ -113,10 +113,10 @@ fn read_routes(wire: &WireRoutes) -> Result<AppRoutes, String> {
 
 fn acknowledge(shared: &Shared, seq: u64, result: Result<(), String>) {
     match result {
-        Ok(()) => shared.surroundings.outlet.send_with(|| FromRouter::Applied {
-            seq,
-            busy: shared.routes.busy_outside().iter().map(Into::into).collect(),
-        }),
+        Ok(()) => shared
+            .surroundings
+            .outlet
+            .send_with(|| FromRouter::Applied { seq, busy: shared.routes.busy_outside().iter().map(Into::into).collect() }),
         Err(why) => {
             tracing::warn!(seq, why, "a table was refused, the old one serves on");
             shared.surroundings.outlet.send(FromRouter::Refused { seq, why });

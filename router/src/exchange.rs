@@ -126,10 +126,22 @@ impl<'a, C: AsyncRead + AsyncWrite + Unpin> Exchange<'a, C> {
         *to_app.end() = head;
         let phase = Phase::Head { bytes: Vec::new(), scanner: Scanner::default() };
         let mut exchange = Self {
-            client, app: Some(app), request, instance, timeouts, keep_alive,
-            unanswered: None, to_app, upload: Decoder::new(request.framing),
-            upload_state: Upload::Going, to_client: Pending::default(), phase, activity: Instant::now(), received: false,
-            excess: false, told: Told::default(),
+            client,
+            app: Some(app),
+            request,
+            instance,
+            timeouts,
+            keep_alive,
+            unanswered: None,
+            to_app,
+            upload: Decoder::new(request.framing),
+            upload_state: Upload::Going,
+            to_client: Pending::default(),
+            phase,
+            activity: Instant::now(),
+            received: false,
+            excess: false,
+            told: Told::default(),
         };
         // Of a request without a body nothing is left to read.
         exchange.end_upload();

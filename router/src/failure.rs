@@ -39,8 +39,7 @@ pub(crate) const QUEUE_FULL: Failure = Failure {
     ..of_app("H11", "Backlog too deep", 503, "It is being restarted, and too many visitors wait for it already.", "ps")
 };
 /// H12.
-pub(crate) const TIMED_OUT: Failure =
-    of_app("H12", "Request timeout", 504, "It took the request but sent nothing back in time.", "logs");
+pub(crate) const TIMED_OUT: Failure = of_app("H12", "Request timeout", 504, "It took the request but sent nothing back in time.", "logs");
 /// H13.
 pub(crate) const NO_ANSWER: Failure =
     of_app("H13", "Connection closed without response", 502, "It closed the connection without an answer.", "logs");
@@ -58,26 +57,20 @@ pub(crate) const BROKEN: Failure = of_app("H18", "Server Request Interrupted", 5
 pub(crate) const CONNECT_TIMED_OUT: Failure =
     of_app("H19", "Backend connection timeout", 503, "It is running but takes no connections.", "ps:why web.1");
 /// H20.
-pub(crate) const HELD_TOO_LONG: Failure = Failure {
-    retry_after_s: Some(10),
-    ..of_app("H20", "App boot timeout", 503, "It is being restarted and was not ready in time.", "ps")
-};
+pub(crate) const HELD_TOO_LONG: Failure =
+    Failure { retry_after_s: Some(10), ..of_app("H20", "App boot timeout", 503, "It is being restarted and was not ready in time.", "ps") };
 /// H21.
-pub(crate) const REFUSED: Failure = Failure {
-    retry_after_s: Some(5),
-    ..of_app("H21", "Backend connection refused", 503, "It refuses connections.", "ps:why web.1")
-};
+pub(crate) const REFUSED: Failure =
+    Failure { retry_after_s: Some(5), ..of_app("H21", "Backend connection refused", 503, "It refuses connections.", "ps:why web.1") };
 /// H27.
 pub(crate) const CLIENT_GONE: Failure = of_request("Client Request Interrupted", 499, "", "");
 /// H28.
 pub(crate) const CLIENT_IDLE: Failure =
     of_request("Client Connection Idle", 408, "The request did not arrive", "The rest of the request did not come in time.");
 /// H99.
-pub(crate) const PLATFORM: Failure =
-    of_app("H99", "Platform error", 503, "The platform could not connect to it.", "ps");
+pub(crate) const PLATFORM: Failure = of_app("H99", "Platform error", 503, "The platform could not connect to it.", "ps");
 /// A name that leads nowhere.
-pub(crate) const UNKNOWN_HOST: Failure =
-    of_request("Unknown host", 404, "There is nothing here", "No app answers to this name.");
+pub(crate) const UNKNOWN_HOST: Failure = of_request("Unknown host", 404, "There is nothing here", "No app answers to this name.");
 /// A head that came too slowly.
 pub(crate) const SLOW_HEAD: Failure = CLIENT_IDLE;
 

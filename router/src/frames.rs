@@ -61,8 +61,7 @@ impl Inbox {
     fn receive(&mut self, stream: &UnixStream, chunk: &mut [u8]) -> io::Result<usize> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(limits::DESCRIPTORS_WAITING_MAX))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
-        let message =
-            rustix::net::recvmsg(stream, &mut [IoSliceMut::new(chunk)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+        let message = rustix::net::recvmsg(stream, &mut [IoSliceMut::new(chunk)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
         for item in control.drain() {
             if let RecvAncillaryMessage::ScmRights(descriptors) = item {
                 self.descriptors.extend(descriptors);

@@ -82,11 +82,7 @@ pub enum RouterError {
 /// Runs a router until SIGTERM, and then until its requests are done or 30 s are over.
 pub fn run(options: RouterOptions) -> Result<(), RouterError> {
     raise_descriptor_limit();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(RouterError::Start)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(RouterError::Start)?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(RouterError::Start)?;
         serve(options, Timeouts::default(), async move {

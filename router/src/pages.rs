@@ -38,7 +38,9 @@ pub(crate) fn failure(failure: &Failure, app: Option<&str>, request_id: &str, ma
     let body = match form {
         Form::Json => format!(
             "{{\"error\":\"{}\",\"code\":\"{code}\",\"message\":\"{}\",\"request_id\":\"{}\"}}\n",
-            failure.heading, failure.meaning, escape(request_id)
+            failure.heading,
+            failure.meaning,
+            escape(request_id)
         ),
         Form::Text => {
             let mut text = format!("{}\n{}\n", failure.heading, failure.meaning);

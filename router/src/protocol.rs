@@ -206,12 +206,7 @@ pub struct WireInstance {
 
 impl From<&RunId> for WireRun {
     fn from(run: &RunId) -> Self {
-        Self {
-            app: run.instance.app.to_string(),
-            instance: run.instance.name(),
-            version: run.version.0,
-            number: run.number,
-        }
+        Self { app: run.instance.app.to_string(), instance: run.instance.name(), version: run.version.0, number: run.number }
     }
 }
 
@@ -228,19 +223,14 @@ impl TryFrom<&WireRun> for RunId {
 impl From<&AppRoutes> for WireRoutes {
     fn from(routes: &AppRoutes) -> Self {
         let pool = match &routes.pool {
-            Pool::Serve(instances) => WirePool::Serve {
-                instances: instances.iter().map(|i| WireInstance { run: (&i.run).into(), port: i.port }).collect(),
-            },
+            Pool::Serve(instances) => {
+                WirePool::Serve { instances: instances.iter().map(|i| WireInstance { run: (&i.run).into(), port: i.port }).collect() }
+            }
             Pool::Hold { for_at_most_ms } => WirePool::Hold { for_at_most_ms: *for_at_most_ms },
             Pool::Crashed => WirePool::Crashed,
             Pool::Stopped => WirePool::Stopped,
         };
-        Self {
-            app: routes.app.to_string(),
-            hosts: routes.hosts.iter().map(ToString::to_string).collect(),
-            port: routes.port,
-            pool,
-        }
+        Self { app: routes.app.to_string(), hosts: routes.hosts.iter().map(ToString::to_string).collect(), port: routes.port, pool }
     }
 }
 
@@ -250,10 +240,7 @@ impl TryFrom<&WireRoutes> for AppRoutes {
     fn try_from(wire: &WireRoutes) -> Result<Self, Invalid> {
         let pool = match &wire.pool {
             WirePool::Serve { instances } => Pool::Serve(
-                instances
-                    .iter()
-                    .map(|i| Ok(RoutedInstance { run: (&i.run).try_into()?, port: i.port }))
-                    .collect::<Result<_, Invalid>>()?,
+                instances.iter().map(|i| Ok(RoutedInstance { run: (&i.run).try_into()?, port: i.port })).collect::<Result<_, Invalid>>()?,
             ),
             WirePool::Hold { for_at_most_ms } => Pool::Hold { for_at_most_ms: *for_at_most_ms },
             WirePool::Crashed => Pool::Crashed,
@@ -343,9 +330,8 @@ mod tests {
             FromRouter::Leaving,
         ];
         let text = |bytes: Vec<u8>| String::from_utf8(bytes[4..].to_vec()).expect("utf-8");
-        let lines: Vec<String> = (server.iter().map(|f| text(encode(f).expect("fits"))))
-            .chain(router.iter().map(|f| text(encode(f).expect("fits"))))
-            .collect();
+        let lines: Vec<String> =
+            (server.iter().map(|f| text(encode(f).expect("fits")))).chain(router.iter().map(|f| text(encode(f).expect("fits")))).collect();
         assert_eq!(format!("{}\n", lines.join("\n")), include_str!("../tests/protocol-1.golden"));
         for (line, frame) in lines.iter().zip(&server) {
             assert_eq!(&serde_json::from_str::<FromServer>(line).expect("reads back"), frame);

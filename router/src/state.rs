@@ -66,7 +66,11 @@ impl Random {
         let (a, b) = (self.keys[0].hash_one(count), self.keys[1].hash_one(count));
         format!(
             "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
-            a >> 32, (a >> 16) & 0xffff, a & 0xfff, 0x8000 | (b >> 48) & 0x3fff, b & 0xffff_ffff_ffff
+            a >> 32,
+            (a >> 16) & 0xffff,
+            a & 0xfff,
+            0x8000 | (b >> 48) & 0x3fff,
+            b & 0xffff_ffff_ffff
         )
     }
 }

@@ -65,12 +65,7 @@ pub(crate) struct Routes {
 
 impl Routes {
     pub(crate) fn new(surroundings: Arc<Surroundings>) -> Self {
-        Self {
-            table: ArcSwap::default(),
-            known: Mutex::default(),
-            serving: watch::Sender::new(false),
-            surroundings,
-        }
+        Self { table: ArcSwap::default(), known: Mutex::default(), serving: watch::Sender::new(false), surroundings }
     }
 
     /// The app that a host name leads to.
@@ -210,12 +205,7 @@ impl Routes {
 }
 
 fn new_app(name: &AppName) -> Arc<App> {
-    Arc::new(App {
-        name: name.clone(),
-        pool: ArcSwap::from_pointee(LivePool::Gone),
-        changed: Notify::new(),
-        held: AtomicUsize::new(0),
-    })
+    Arc::new(App { name: name.clone(), pool: ArcSwap::from_pointee(LivePool::Gone), changed: Notify::new(), held: AtomicUsize::new(0) })
 }
 
 fn empty(app: &App) {

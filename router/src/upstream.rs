@@ -61,8 +61,5 @@ impl Upstream {
 /// Asks the kernel itself: what tokio knows of readiness may be older than the close.
 fn is_open_and_silent(stream: &TcpStream) -> bool {
     let mut byte = [0; 1];
-    matches!(
-        rustix::net::recv(stream, &mut byte[..], RecvFlags::PEEK | RecvFlags::DONTWAIT),
-        Err(rustix::io::Errno::AGAIN)
-    )
+    matches!(rustix::net::recv(stream, &mut byte[..], RecvFlags::PEEK | RecvFlags::DONTWAIT), Err(rustix::io::Errno::AGAIN))
 }

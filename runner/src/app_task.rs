@@ -44,7 +44,10 @@ pub(crate) enum Message {
     Activity(u64, Duration),
     Trouble(u64),
     /// Stop everything for good, then answer with the number of runs that were stopped.
-    Halt { grace: Duration, done: oneshot::Sender<u32> },
+    Halt {
+        grace: Duration,
+        done: oneshot::Sender<u32>,
+    },
 }
 
 /// The ends of the channels that lead to the task.
@@ -296,8 +299,7 @@ impl AppTask {
     }
 
     fn publish(&self, observed: &watch::Sender<AppObserved>) {
-        let instances =
-            self.slots.iter().map(|(key, slot)| slot.observed(reconcile::instance(&self.target, key), key)).collect();
+        let instances = self.slots.iter().map(|(key, slot)| slot.observed(reconcile::instance(&self.target, key), key)).collect();
         let new = AppObserved { instances };
         observed.send_if_modified(|old| {
             let changed = *old != new;

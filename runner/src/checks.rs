@@ -71,10 +71,7 @@ pub async fn probe(probe: &Probe) -> ProbeOutcome {
 /// Sends the request and waits for the first bytes.
 async fn ask(probe: &Probe) -> std::io::Result<(TcpStream, Vec<u8>)> {
     let mut stream = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, probe.port))).await?;
-    let request = format!(
-        "GET / HTTP/1.1\r\nHost: {}\r\nUser-Agent: paas-check\r\nAccept: */*\r\nConnection: close\r\n\r\n",
-        probe.host
-    );
+    let request = format!("GET / HTTP/1.1\r\nHost: {}\r\nUser-Agent: paas-check\r\nAccept: */*\r\nConnection: close\r\n\r\n", probe.host);
     stream.write_all(request.as_bytes()).await?;
     let mut first = Vec::with_capacity(PROBE_STATUS_LINE_BYTES_MAX);
     if stream.read_buf(&mut first).await? == 0 {

@@ -17,12 +17,8 @@ async fn probe_of(answer: &'static [u8], uid: u32, within_ms: u64) -> (ProbeOutc
         let _ = stream.read(&mut [0]).await;
         String::from_utf8_lossy(&request[..read]).into_owned()
     });
-    let probe_it = Probe {
-        port,
-        host: "hello.box.example".parse().expect("host"),
-        uid,
-        first_byte_within: Duration::from_millis(within_ms),
-    };
+    let probe_it =
+        Probe { port, host: "hello.box.example".parse().expect("host"), uid, first_byte_within: Duration::from_millis(within_ms) };
     let outcome = probe(&probe_it).await;
     let request = if matches!(outcome, ProbeOutcome::Failed(_)) {
         server.abort();
@@ -71,12 +67,7 @@ async fn nobody_there_is_a_failed_probe() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let port = listener.local_addr().expect("address").port();
     drop(listener);
-    let nobody = Probe {
-        port,
-        host: "hello.example".parse().expect("host"),
-        uid: own_uid(),
-        first_byte_within: Duration::from_secs(1),
-    };
+    let nobody = Probe { port, host: "hello.example".parse().expect("host"), uid: own_uid(), first_byte_within: Duration::from_secs(1) };
     assert!(matches!(probe(&nobody).await, ProbeOutcome::Failed(_)));
 }
 

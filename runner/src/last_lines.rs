@@ -2,16 +2,12 @@
 
 use std::path::Path;
 
-use crate::limits::{LAST_LINES, LAST_LINE_BYTES_MAX};
+use crate::limits::{LAST_LINE_BYTES_MAX, LAST_LINES};
 
 /// The last lines in a log folder from a moment on, bounded and without control
 /// characters. A folder that cannot be read has none: the end of a run is told anyway.
 pub fn last_lines(folder: &Path, since_unix_ms: i64) -> Vec<String> {
-    let query = logs::reader::Query {
-        records: LAST_LINES,
-        since_unix_us: Some(since_unix_ms.saturating_mul(1_000)),
-        ..Default::default()
-    };
+    let query = logs::reader::Query { records: LAST_LINES, since_unix_us: Some(since_unix_ms.saturating_mul(1_000)), ..Default::default() };
     match logs::reader::tail(&[folder], &query) {
         Ok(tail) => tail.lines.iter().map(|line| shown(&line.record.text)).collect(),
         Err(error) => {

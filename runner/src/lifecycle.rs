@@ -16,8 +16,7 @@ use model::engine::InstancePhase;
 
 use crate::backoff::Backoff;
 use crate::limits::{
-    DRAIN_TIMEOUT, FINISHED_AFTER_EXITS, FINISHED_WITHIN, SILENT_DRAIN_TIMEOUT, SILENT_STOP_GRACE,
-    STAY_UP, STOP_GRACE, STUCK_AFTER,
+    DRAIN_TIMEOUT, FINISHED_AFTER_EXITS, FINISHED_WITHIN, SILENT_DRAIN_TIMEOUT, SILENT_STOP_GRACE, STAY_UP, STOP_GRACE, STUCK_AFTER,
 };
 use crate::silence::Mono;
 
@@ -159,9 +158,7 @@ impl Lifecycle {
 
             (State::Stopping(stopping), E::Started) => self.started_too_late(now, stopping),
             (State::Stopping(stopping), E::Tick) if stopping.until.is_some_and(|at| now >= at) => self.harder(now, stopping),
-            (State::Stopping(stopping), E::Gone { random, .. } | E::StartFailed { random }) => {
-                self.gone(now, stopping.after, random)
-            }
+            (State::Stopping(stopping), E::Gone { random, .. } | E::StartFailed { random }) => self.gone(now, stopping.after, random),
             (State::Stuck(after, _), E::Gone { random, .. }) => self.gone(now, after, random),
             (State::Draining(..) | State::Stopping(_) | State::Stuck(..), E::Up | E::Down | E::Restart) => self.change_after(event),
 
@@ -276,8 +273,7 @@ impl Lifecycle {
     }
 
     fn change_after(&mut self, event: InstanceEvent) -> Effects {
-        let (State::Draining(_, after, _) | State::Stopping(Stopping { after, .. }) | State::Stuck(after, _)) = &mut self.state
-        else {
+        let (State::Draining(_, after, _) | State::Stopping(Stopping { after, .. }) | State::Stuck(after, _)) = &mut self.state else {
             return Effects::NONE;
         };
         *after = match event {

@@ -1,6 +1,6 @@
 use super::*;
-use proptest::prelude::*;
 use InstanceEvent as E;
+use proptest::prelude::*;
 
 fn s(seconds: u64) -> Mono {
     Duration::from_secs(seconds)

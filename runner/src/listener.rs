@@ -63,10 +63,15 @@ fn parse(line: &str) -> Option<Entry> {
     let (address, port) = fields.get(1)?.split_once(':')?;
     Some(Entry {
         port: u16::from_str_radix(port, 16).ok()?,
-        reaches_loopback: matches!(address.to_ascii_uppercase().as_str(),
-            "00000000" | "0100007F" | "7F000001"
-            | "00000000000000000000000000000000"
-            | "0000000000000000FFFF00000100007F" | "00000000000000000000FFFF7F000001"),
+        reaches_loopback: matches!(
+            address.to_ascii_uppercase().as_str(),
+            "00000000"
+                | "0100007F"
+                | "7F000001"
+                | "00000000000000000000000000000000"
+                | "0000000000000000FFFF00000100007F"
+                | "00000000000000000000FFFF7F000001"
+        ),
         listens: *fields.get(3)? == "0A",
         uid: fields.get(7)?.parse().ok()?,
     })

@@ -205,8 +205,7 @@ impl Host for LocalHost {
                 return Err(StartFailure::Failed(format!("the Procfile has no {}", run.instance.process_type)));
             };
             let command = OneOffCommand::Shell(line.clone());
-            let process =
-                Process { run, release: &order.release, command: &command, port: order.port, one_off_env: &BTreeMap::new() };
+            let process = Process { run, release: &order.release, command: &command, port: order.port, one_off_env: &BTreeMap::new() };
             let spec = host.spec(&process);
             let output = Output::Log(run.instance.name());
             let live = host.start_app(order.number, run, order.release.slug, output, spec).await?;
@@ -226,9 +225,7 @@ impl Host for LocalHost {
 
     fn last_lines(&self, number: AppNumber, instance: String, since_unix_ms: i64) -> BoxFuture<'static, Vec<String>> {
         let folder = self.0.root.join("logs").join(number.to_string()).join(instance);
-        Box::pin(async move {
-            tokio::task::spawn_blocking(move || last_lines(&folder, since_unix_ms)).await.unwrap_or_default()
-        })
+        Box::pin(async move { tokio::task::spawn_blocking(move || last_lines(&folder, since_unix_ms)).await.unwrap_or_default() })
     }
 
     fn tidy(&self, number: AppNumber, folder: String) -> BoxFuture<'static, ()> {

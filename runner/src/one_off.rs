@@ -110,18 +110,8 @@ impl OneOffs {
 
     async fn start(&self, one_off: OneOff, output: OneOffOutput) -> Result<OneOffRun, RunOnceError> {
         let number = one_off.number;
-        let run = RunId {
-            instance: one_off.instance.clone(),
-            version: one_off.version,
-            number: self.host.next_run_number(number),
-        };
-        let process = Process {
-            run: &run,
-            release: &one_off.release,
-            command: &one_off.command,
-            port: None,
-            one_off_env: &one_off.env,
-        };
+        let run = RunId { instance: one_off.instance.clone(), version: one_off.version, number: self.host.next_run_number(number) };
+        let process = Process { run: &run, release: &one_off.release, command: &one_off.command, port: None, one_off_env: &one_off.env };
         let spec = self.host.spec(&process);
         let output = match output {
             OneOffOutput::Inherit { stdin, stdout, stderr, terminal } => Output::Inherit { stdin, stdout, stderr, terminal },

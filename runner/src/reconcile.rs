@@ -84,8 +84,7 @@ pub fn overlaps(target: &AppTarget, process_type: &ProcessType) -> bool {
 
 /// Whether another release still has a run of an instance that must never run twice.
 pub fn is_free(target: &AppTarget, key: &SlotKey, known: &BTreeMap<SlotKey, Known>) -> bool {
-    overlaps(target, &key.process_type)
-        || !known.iter().any(|(other, now)| other != key && other.is_same_instance(key) && now.occupied)
+    overlaps(target, &key.process_type) || !known.iter().any(|(other, now)| other != key && other.is_same_instance(key) && now.occupied)
 }
 
 fn existing(target: &AppTarget) -> BTreeSet<SlotKey> {

@@ -73,9 +73,14 @@ fn an_idle_hang_is_unready_after_45_seconds_and_due_for_restart_after_90() {
 #[test]
 fn a_byte_in_the_last_moment_saves_it() {
     let mut clock = SilenceClock::new(at(0), WINDOW);
-    live(&mut clock, at(0), at(91), |_, look| {
-        if look.probe_timeout.is_none() { Seen::Traffic(Duration::from_millis(1)) } else { Seen::Nothing }
-    });
+    live(
+        &mut clock,
+        at(0),
+        at(91),
+        |_, look| {
+            if look.probe_timeout.is_none() { Seen::Traffic(Duration::from_millis(1)) } else { Seen::Nothing }
+        },
+    );
     assert!(!clock.is_restart_due() && !clock.is_failing());
 }
 

@@ -52,7 +52,13 @@ fn rebuild_and_deploy_serve_when_git_says_everything_up_to_date() {
 fn symlinks_file_modes_and_ignored_files_arrive_as_git_users_expect() {
     let host = Host::start();
     let show = "#!/bin/sh\ncat link; test -x bin/show && test ! -x plain && test ! -e secret.txt && test ! -e .git && echo as expected\n";
-    let files = [("Procfile", "worker: sleep 1000\n"), ("bin/show", show), ("plain", "text\n"), ("secret.txt", "x\n"), (".slugignore", "secret.txt\n")];
+    let files = [
+        ("Procfile", "worker: sleep 1000\n"),
+        ("bin/show", show),
+        ("plain", "text\n"),
+        ("secret.txt", "x\n"),
+        (".slugignore", "secret.txt\n"),
+    ];
     let checkout = Checkout::of_files(&host, &files);
     std::os::unix::fs::symlink("plain", checkout.folder().join("link")).expect("link");
     checkout.commit("Link");
@@ -64,13 +70,16 @@ fn symlinks_file_modes_and_ignored_files_arrive_as_git_users_expect() {
 #[test]
 fn the_writable_layer_is_forgotten_at_a_restart_and_the_data_folder_is_kept() {
     let host = Host::start();
-    let start = "#!/bin/sh\nls /app/scratch \"$DATA_DIR/kept\" 2>/dev/null\ntouch /app/scratch \"$DATA_DIR/kept\"\necho started\nexec sleep 1000\n";
+    let start =
+        "#!/bin/sh\nls /app/scratch \"$DATA_DIR/kept\" 2>/dev/null\ntouch /app/scratch \"$DATA_DIR/kept\"\necho started\nexec sleep 1000\n";
     let app = host.create("layers", Checkout::of_files(&host, &[("Procfile", "worker: bin/start\n"), ("bin/start", start)]));
     app.push().expect_accepted();
     app.wait_for_log("started", super::support::SOON);
     let before = app.process("worker.1");
     app.paas(&["ps:restart"]).expect_ok();
-    super::support::wait_until("the worker started again", super::support::SOON, || (app.logs().matches("started").count() == 2).then_some(()));
+    super::support::wait_until("the worker started again", super::support::SOON, || {
+        (app.logs().matches("started").count() == 2).then_some(())
+    });
     assert_ne!(app.process("worker.1"), before);
     let logs = app.logs();
     assert!(logs.contains("/kept") && !logs.contains("/app/scratch"), "{logs}");

@@ -35,6 +35,7 @@ fn scaling_up_and_down_fails_no_request() {
     let app = small::serve(&host, "small");
     let visitors = RequestLoop::start(&host, "small");
     app.paas(&["ps:scale", "web=3"]).expect_ok().expect_text("Scaling processes... done, now running web at 3");
+    app.up("web.2");
     app.up("web.3");
     app.paas(&["ps"]).expect_ok().expect_text("=== web: bin/web (3)").expect_text("web.2: up");
     app.paas(&["ps:restart"]).expect_ok();

@@ -59,7 +59,7 @@ fn a_push_from_a_shallow_clone_is_refused_with_the_way_out() {
         app.checkout.git(&["-C", &shallow.to_string_lossy(), "config", &key, value.trim_end()]).expect_ok();
     }
     app.checkout
-        .git(&["-C", &shallow.to_string_lossy(), "push", "paas", "main"])
+        .git(&["-C", &shallow.to_string_lossy(), "push", "--force", "paas", "main"])
         .expect_text("shallow")
         .expect_text("git fetch --unshallow");
     assert_eq!(app.release(), "v1");

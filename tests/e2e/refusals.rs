@@ -25,7 +25,7 @@ fn a_broken_procfile_is_refused_with_line_and_column() {
     let host = Host::start();
     let app = small::serve(&host, "small");
     app.checkout.write("Procfile", "# processes\nweb: bin/web\n  wor ker: bin/web\n");
-    refused(&host, &app, &["Procfile:3:6"]);
+    refused(&host, &app, &["Procfile:3:3"]);
     app.checkout.write("Procfile", "web bin/web\n");
     refused(&host, &app, &["Procfile:1:1: no `:` after the process type"]);
     app.checkout.write("Procfile", "# nothing\n");
@@ -61,7 +61,7 @@ fn a_failing_npm_is_refused_with_its_own_words() {
 fn a_missing_lockfile_is_refused_with_the_command_that_makes_one() {
     let host = Host::start();
     let app = small::serve(&host, "small");
-    app.checkout.write("package.json", r#"{"name": "small", "version": "1.0.0"}"#);
+    app.checkout.write("package.json", r#"{"name": "small", "version": "1.0.0", "dependencies": {"ms": "2.1.3"}}"#);
     refused(&host, &app, &["package-lock.json", "npm install"]);
 }
 

@@ -24,7 +24,11 @@ fn a_member_pushes_over_ssh_and_a_stranger_does_not() {
         let remote = sshd.remote(name);
         let words = ["push", &remote, "main"];
         let mut command = app.checkout.git_command(&words);
-        Output::of(command.env("GIT_SSH_COMMAND", sshd.ssh_command(person)), &format!("git push as {person}"), super::support::PUSH_DEADLINE)
+        Output::of(
+            command.env("GIT_SSH_COMMAND", sshd.ssh_command(person)),
+            &format!("git push as {person}"),
+            super::support::PUSH_DEADLINE,
+        )
     };
     assert_ne!(push("stranger", "small").code, 0);
     push("anna", "small").expect_accepted().expect_text("-----> Release v1");
@@ -42,7 +46,14 @@ fn nothing_but_git_and_its_two_verbs_comes_through_the_door() {
     small::create(&host, "small");
     let key = sshd.key(&host, "anna").to_string_lossy().into_owned();
     host.paas(&["access:add", "anna", "--key", &key, "--role", "deployer", "-a", "small"]).expect_ok();
-    for words in ["", "id", "git-upload-archive 'small'", "git-receive-pack 'small'; id", "git-lfs-authenticate 'small' upload", "git-upload-pack '../../etc'"] {
+    for words in [
+        "",
+        "id",
+        "git-upload-archive 'small'",
+        "git-receive-pack 'small'; id",
+        "git-lfs-authenticate 'small' upload",
+        "git-upload-pack '../../etc'",
+    ] {
         let mut command = Command::new(super::support::tools::find("ssh"));
         command.args(sshd.client_words("anna")).arg(sshd.destination()).arg(words).stdin(std::process::Stdio::null());
         let output = Output::of(&mut command, &format!("ssh {words}"), SOON);

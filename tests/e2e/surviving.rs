@@ -1,7 +1,7 @@
 //! What a `kill -9` of each part costs: nothing that a visitor would notice, or a restart.
 
-use super::support::gateway::Gateway;
 use super::support::asking::pid_of;
+use super::support::gateway::Gateway;
 use super::support::processes::{children, is_alive, kill_hard};
 use super::support::{App, Host, RequestLoop, SOON, small, wait_until};
 

@@ -52,7 +52,8 @@ impl<'a> Request<'a> {
     pub(crate) fn send(&self, port: u16) -> io::Result<Response> {
         let until = Instant::now() + self.deadline;
         let mut stream = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), self.deadline)?;
-        let mut head = vec![format!("{} {} HTTP/1.1", self.method, self.path), format!("Host: {}", self.host), "Connection: close".to_owned()];
+        let mut head =
+            vec![format!("{} {} HTTP/1.1", self.method, self.path), format!("Host: {}", self.host), "Connection: close".to_owned()];
         if self.method != "GET" {
             head.push(format!("Content-Length: {}", self.body.len()));
         }

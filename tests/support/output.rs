@@ -98,7 +98,6 @@ impl Output {
     /// Standard output of a `--json` command.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|error| panic!("`{}` printed no JSON ({error}):\n{}", self.command, self.text()))
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("`{}` printed no JSON ({error}):\n{}", self.command, self.text()))
     }
 }

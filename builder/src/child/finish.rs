@@ -37,7 +37,11 @@ impl Build {
             // The build has succeeded; a cache that cannot be kept costs time, not the deploy.
             if let Err(error) = store.keep(used.plan, &used.layer) {
                 let problem = stages::problem(&error);
-                emit(BuildEvent::Problem(format!("{} are not kept for the next build: {}", used.plan.what, problem.why.unwrap_or(problem.what))));
+                emit(BuildEvent::Problem(format!(
+                    "{} are not kept for the next build: {}",
+                    used.plan.what,
+                    problem.why.unwrap_or(problem.what)
+                )));
             }
         }
         emit(BuildEvent::Done(done(plan, &written, self.timings)));
@@ -48,7 +52,8 @@ impl Build {
 fn manifest(plan: &BuildPlan, types: ProcessTypes, commit: &str) -> Result<SlugManifest, Problem> {
     let mut env = std::collections::BTreeMap::new();
     for (name, value) in &plan.env {
-        let key = name.parse().map_err(|error: model::Invalid| Problem::system("build.env", "the buildpack named a variable wrongly", &error))?;
+        let key =
+            name.parse().map_err(|error: model::Invalid| Problem::system("build.env", "the buildpack named a variable wrongly", &error))?;
         env.insert(key, value.clone());
     }
     Ok(SlugManifest {

@@ -46,9 +46,10 @@ pub fn run(descriptors: Descriptors, buildpacks: &[&dyn Buildpack]) -> u8 {
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     let Descriptors { spec, source, events, slug, app, cache } = descriptors;
     let mut told = Told { events, broken: false };
-    let result = BuildSpec::read(spec)
-        .map_err(|error| Problem::system("build.spec", "the build's orders cannot be read", &error))
-        .and_then(|spec| Build { spec, app, cache, slug, timings: BTreeMap::new() }.run(source, buildpacks, &mut |event| told.tell(&event)));
+    let result =
+        BuildSpec::read(spec).map_err(|error| Problem::system("build.spec", "the build's orders cannot be read", &error)).and_then(
+            |spec| Build { spec, app, cache, slug, timings: BTreeMap::new() }.run(source, buildpacks, &mut |event| told.tell(&event)),
+        );
     let failed = result.err().map(BuildEvent::Failed);
     if let Some(event) = &failed {
         told.tell(event);

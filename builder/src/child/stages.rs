@@ -97,11 +97,14 @@ fn clear(cache: &CachePlan, app: &Path, emit: Emit<'_>) -> Result<(), Problem> {
             Ok(_) => std::fs::remove_file(&folder),
         };
         removed.map_err(|error| Problem::system("build.folder", format!("{path} cannot be replaced"), &error))?;
-        emit(BuildEvent::Problem(format!("{path} is in the repository and is not used: add it to .gitignore and `git rm -r --cached {path}`")));
+        emit(BuildEvent::Problem(format!(
+            "{path} is in the repository and is not used: add it to .gitignore and `git rm -r --cached {path}`"
+        )));
     }
     Ok(())
 }
 
 pub(super) fn problem(error: &CacheError) -> Problem {
-    Problem::system("build.cache", error.to_string(), error).fix("clear it: `paas builds:cache purge`, then push again; `paas disk` shows what is full")
+    Problem::system("build.cache", error.to_string(), error)
+        .fix("clear it: `paas builds:cache purge`, then push again; `paas disk` shows what is full")
 }

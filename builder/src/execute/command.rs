@@ -66,7 +66,13 @@ impl Started {
     }
 
     /// Shows the output until the command has ended.
-    pub(super) fn watch(mut self, watch: &Watch<'_>, command: &BuildCommand, lines_left: &mut u64, emit: Emit<'_>) -> Result<(), ExecuteError> {
+    pub(super) fn watch(
+        mut self,
+        watch: &Watch<'_>,
+        command: &BuildCommand,
+        lines_left: &mut u64,
+        emit: Emit<'_>,
+    ) -> Result<(), ExecuteError> {
         let mut output = Output { mask: watch.mask, hints: &command.hints, lines_left, hint: None, last_line: None };
         let result = self.follow(watch, &mut output, emit);
         // Whatever it left behind ends with it, also when it was ended.

@@ -9,8 +9,7 @@ use git2::Oid;
 
 /// What the exporter keeps of git's own environment: inside a push the objects are in
 /// quarantine, and only these lead there.
-const KEPT_VARIABLES: [&str; 4] =
-    ["GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH", "PATH"];
+const KEPT_VARIABLES: [&str; 4] = ["GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH", "PATH"];
 
 /// A running `git cat-file --batch`.
 pub(super) struct CatFile {

@@ -131,7 +131,9 @@ impl ExportError {
                 .why("Git LFS keeps large files on a server of its own, which paas does not ask")
                 .fix(format!("commit the file: git lfs migrate export --include=\"{path}\", or fetch it when the app starts"))
                 .file(path.clone()),
-            Self::TooLarge(_) => Problem::new("source.too_large", what).fix("keep what the app does not need to run out of git, or in `.slugignore`"),
+            Self::TooLarge(_) => {
+                Problem::new("source.too_large", what).fix("keep what the app does not need to run out of git, or in `.slugignore`")
+            }
         }
     }
 }

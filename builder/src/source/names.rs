@@ -91,7 +91,8 @@ mod tests {
 
     #[test]
     fn spellings_of_dot_git_are_refused_and_neighbours_are_not() {
-        for bad in [".git", ".GIT", ".Git", ".git ", ".git.", ".git. .", ".git::$INDEX_ALLOCATION", "GIT~1", ".g\u{200c}it", "\u{feff}.git"] {
+        for bad in [".git", ".GIT", ".Git", ".git ", ".git.", ".git. .", ".git::$INDEX_ALLOCATION", "GIT~1", ".g\u{200c}it", "\u{feff}.git"]
+        {
             assert_eq!(check_name(bad.as_bytes()), Err(BadPath::Git), "{bad:?}");
         }
         for good in [".gitignore", ".github", "git", ".gitmodules", "x.git", "git~2", "ü", "a b", "..."] {

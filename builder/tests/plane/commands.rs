@@ -33,7 +33,10 @@ fn texts(events: &[BuildEvent]) -> Vec<String> {
 
 #[test]
 fn both_outputs_come_in_their_order_cleaned_with_nothing_of_our_environment() {
-    let (events, result) = run(&stage("echo one; echo two >&2; printf '\\033[31mred\\033[0m'; echo; env | sort | head -3; ls -d $TOOL_CACHE"), TimeLimits::default());
+    let (events, result) = run(
+        &stage("echo one; echo two >&2; printf '\\033[31mred\\033[0m'; echo; env | sort | head -3; ls -d $TOOL_CACHE"),
+        TimeLimits::default(),
+    );
     result.expect("succeeded");
     let texts = texts(&events);
     assert_eq!(&texts[..3], ["one", "two", "red"]);

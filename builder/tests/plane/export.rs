@@ -81,7 +81,13 @@ fn a_tree_arrives_as_it_was_committed() {
     let long = format!("deep/{}/{}", "a".repeat(120), "b".repeat(120));
     std::fs::create_dir_all(checkout.path().join(&long)).expect("folders");
     let large: Vec<u8> = (0..3_000_000_u32).map(|n| n.to_le_bytes()[0]).collect();
-    for (name, content) in [("Procfile", b"web: x\n".as_slice()), ("large.bin", &large), (&format!("{long}/file"), b"deep"), ("empty", b""), ("ünï code", b"u")] {
+    for (name, content) in [
+        ("Procfile", b"web: x\n".as_slice()),
+        ("large.bin", &large),
+        (&format!("{long}/file"), b"deep"),
+        ("empty", b""),
+        ("ünï code", b"u"),
+    ] {
         std::fs::write(checkout.path().join(name), content).expect(name);
     }
     std::fs::create_dir(checkout.path().join("bin")).expect("bin");

@@ -72,7 +72,13 @@ fn plain_tar_lists_a_slug_and_unpacking_gives_the_tree_back() {
     let app = app();
     let (bytes, written) = write(app.path());
     assert_eq!(written.warnings, Vec::<String>::new());
-    let mut tar = Command::new("tar").arg("tzf").arg("-").stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().expect("tar");
+    let mut tar = Command::new("tar")
+        .arg("tzf")
+        .arg("-")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("tar");
     tar.stdin.take().expect("stdin").write_all(&bytes).expect("fed");
     let listed = tar.wait_with_output().expect("tar");
     assert!(listed.status.success());
@@ -94,7 +100,9 @@ fn what_the_app_would_not_see_stays_out_with_a_warning() {
     let _socket = std::os::unix::net::UnixListener::bind(app.path().join("socket")).expect("socket");
     let (_, written) = write(app.path());
     assert_eq!(written.warnings.len(), 2, "{:?}", written.warnings);
-    assert!(written.warnings.iter().any(|w| w.starts_with("secrets is left out")) && written.warnings.iter().any(|w| w.contains("a socket")));
+    assert!(
+        written.warnings.iter().any(|w| w.starts_with("secrets is left out")) && written.warnings.iter().any(|w| w.contains("a socket"))
+    );
 }
 
 /// A slug with one more member than its manifest knows how to defend against.

@@ -49,7 +49,8 @@ fn told(plan: &BuildPlan) -> String {
         stage.commands.iter().for_each(|command| line(format!("  $ {}", command.argv.join(" "))));
     }
     for cache in &plan.caches {
-        let key: Vec<String> = cache.key.iter().map(|p| if p.readable { format!("{} {}", p.name, p.value) } else { p.name.clone() }).collect();
+        let key: Vec<String> =
+            cache.key.iter().map(|p| if p.readable { format!("{} {}", p.name, p.value) } else { p.name.clone() }).collect();
         let how = if cache.restore == Restore::Packed { "packed" } else { "unpacked" };
         line(format!("cache: {} ({how}) by {}", cache.paths.join(" "), key.join(", ").replace(std::env::consts::ARCH, "ARCH")));
     }

@@ -102,7 +102,7 @@ fn destroying_cancels_the_build_and_the_switch_under_way() {
             tokio::task::yield_now().await;
         }
         server.builders.held.send_replace(true);
-        while_time_passes(Duration::from_secs(60), server.ask(destroy("hello"))).await.expect("destroyed");
+        while_time_passes(Duration::from_mins(1), server.ask(destroy("hello"))).await.expect("destroyed");
         assert!(switching.task.await.expect("the push").result.is_err());
         assert!(waiting.task.await.expect("the push").result.is_err());
         assert!(server.machine.alive().is_empty());

@@ -131,8 +131,8 @@ fn a_database_that_is_down_keeps_no_server_from_starting() {
 #[test]
 fn an_app_that_was_destroyed_is_wiped_by_the_next_server_if_need_be() {
     let site = Site::new();
-    site.while_up(async |server| server.create("hello").await);
     site.while_up(async |server| {
+        server.create("hello").await;
         let app = server.app("hello").identity.number;
         let event = control::store::NewEvent::new(0, "operator", control::store::EventCode::AppDestroyed, "gone");
         // As a server leaves it that is killed right after.

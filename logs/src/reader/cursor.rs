@@ -7,9 +7,9 @@ use std::path::Path;
 
 use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
 
+use crate::folder;
 use crate::limits::READ_BYTES;
 use crate::record::{self, Damage, HEADER_BYTES, PREFIX_BYTES, Record};
-use crate::folder;
 
 /// What stands at a place.
 #[derive(Debug)]
@@ -37,10 +37,7 @@ impl Cursor {
     /// Opens a segment at its start; `None` if it was removed.
     pub(super) fn open(folder: &Path, number: u32) -> io::Result<Option<Self>> {
         // Whoever writes a folder must not choose what its readers open or wait for.
-        let opened = fs::OpenOptions::new()
-            .read(true)
-            .custom_flags(O_NOFOLLOW | O_NONBLOCK)
-            .open(folder.join(folder::name(number)));
+        let opened = fs::OpenOptions::new().read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(folder.join(folder::name(number)));
         match opened {
             Ok(file) if !file.metadata()?.is_file() => Err(io::ErrorKind::InvalidInput.into()),
             Ok(file) => Ok(Some(Self { file, offset: 0, window: Vec::new(), window_start: 0 })),

@@ -76,11 +76,7 @@ impl Follower {
 
     /// Follows every folder in `parent` whose name is accepted, also those made later;
     /// those that are followed already keep their marks.
-    pub fn follow_children(
-        &mut self,
-        parent: &Path,
-        accept: impl Fn(&str) -> bool + Send + Sync + 'static,
-    ) -> io::Result<()> {
+    pub fn follow_children(&mut self, parent: &Path, accept: impl Fn(&str) -> bool + Send + Sync + 'static) -> io::Result<()> {
         let watch = self.watch.add(parent)?;
         self.parents.push(Parent { folder: parent.to_owned(), watch, accept: Box::new(accept) });
         self.look_for_children()
@@ -220,13 +216,7 @@ impl Default for Room {
 }
 
 /// Reads on in every segment of a folder; true if the room did not suffice.
-fn read_folder(
-    folder: &Path,
-    marks: &mut Marks,
-    source: usize,
-    room: &mut Room,
-    mut found: impl FnMut(Found),
-) -> io::Result<bool> {
+fn read_folder(folder: &Path, marks: &mut Marks, source: usize, room: &mut Room, mut found: impl FnMut(Found)) -> io::Result<bool> {
     let numbers = segments(folder)?;
     marks.keep_only(&numbers);
     for segment in numbers {

@@ -7,8 +7,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::record::{Damage, Record};
 use crate::folder;
+use crate::record::{Damage, Record};
 
 mod cursor;
 mod follow;

@@ -24,11 +24,8 @@ pub(crate) fn texts(lines: &[Line]) -> Vec<String> {
 }
 
 pub(crate) fn segment_names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<String> = folder
-        .read_dir()
-        .expect("folder")
-        .map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned())
-        .collect();
+    let mut names: Vec<String> =
+        folder.read_dir().expect("folder").map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
 }

@@ -73,8 +73,7 @@ impl Procfile {
         if bytes.len() > limits::PROCFILE_BYTES_MAX {
             return Err(whole("larger than 64 KiB", "move long commands into a script in bin/"));
         }
-        let text = std::str::from_utf8(bytes)
-            .map_err(|_| whole("is not UTF-8 text", "save it as UTF-8 without a byte order mark"))?;
+        let text = std::str::from_utf8(bytes).map_err(|_| whole("is not UTF-8 text", "save it as UTF-8 without a byte order mark"))?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut procfile = Self::default();
         for (index, line) in text.lines().enumerate() {

@@ -24,7 +24,14 @@ fn render(reply: &AccessReply, _view: &View) -> String {
     let rows: Vec<Vec<String>> = reply
         .grants
         .iter()
-        .map(|grant| vec![grant.person.clone(), grant.role.clone(), grant.app.clone().unwrap_or_else(|| "all apps".to_owned()), grant.fingerprint.clone()])
+        .map(|grant| {
+            vec![
+                grant.person.clone(),
+                grant.role.clone(),
+                grant.app.clone().unwrap_or_else(|| "all apps".to_owned()),
+                grant.fingerprint.clone(),
+            ]
+        })
         .collect();
     text::table(&rows)
 }
@@ -46,7 +53,8 @@ pub struct Add {
 pub fn add(context: &Context, arguments: &Add) -> Result {
     let app = if arguments.role == "operator" { context.named_app()? } else { Some(context.app()?) };
     let public_key = read_public_key(context, arguments)?;
-    let step = format!("Adding {} as {}{}", arguments.person, arguments.role, app.as_ref().map(|app| format!(" of {app}")).unwrap_or_default());
+    let step =
+        format!("Adding {} as {}{}", arguments.person, arguments.role, app.as_ref().map(|app| format!(" of {app}")).unwrap_or_default());
     let operation = access::AccessAdd { person: arguments.person.clone(), public_key, role: arguments.role.clone(), app };
     context.change(&step, &operation, |grant| format!("done, {}", grant.fingerprint)).map(drop)
 }
@@ -56,7 +64,8 @@ fn read_public_key(context: &Context, arguments: &Add) -> Result<String, Failure
         input::all(&context.output, "the public key", limits::PUBLIC_KEY_BYTES_MAX)?
     } else {
         let file = File::open(&arguments.key).map_err(|error| {
-            Failure::new(Kind::Usage, "access.key_file", format!("the key file {} cannot be read", arguments.key.display())).caused_by(&error)
+            Failure::new(Kind::Usage, "access.key_file", format!("the key file {} cannot be read", arguments.key.display()))
+                .caused_by(&error)
         })?;
         input::read_text(file, "the public key", limits::PUBLIC_KEY_BYTES_MAX)?
     };
@@ -89,7 +98,9 @@ pub fn remove(context: &Context, arguments: Remove) -> Result {
     let app = context.named_app()?;
     let step = format!("Removing {} from {}", arguments.person, app.as_deref().unwrap_or("all apps"));
     context
-        .change(&step, &access::AccessRemove { person: arguments.person, app }, |reply| format!("done, {} grants are left", reply.grants.len()))
+        .change(&step, &access::AccessRemove { person: arguments.person, app }, |reply| {
+            format!("done, {} grants are left", reply.grants.len())
+        })
         .map(drop)
 }
 

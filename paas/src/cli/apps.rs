@@ -192,7 +192,8 @@ mod tests {
 
     #[test]
     fn apps_are_a_table_with_a_dash_for_no_release() {
-        let blog = AppSummary { name: "my-blog".to_owned(), release: None, processes: Vec::new(), url: "http://my-blog.box.example/".to_owned() };
+        let blog =
+            AppSummary { name: "my-blog".to_owned(), release: None, processes: Vec::new(), url: "http://my-blog.box.example/".to_owned() };
         insta::assert_snapshot!(render_list(&AppsReply { apps: vec![hello(), blog] }, &view()), @r"
         hello    v7  web 2/2 up, worker 1/1 up  http://hello.box.example/
         my-blog  -                              http://my-blog.box.example/

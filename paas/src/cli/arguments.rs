@@ -9,12 +9,19 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 
 use super::context::Context;
-use super::{Result, access, apps, builds, config, events, logs, pg, ps, releases, run, status, internal_commands};
+use super::{Result, access, apps, builds, config, events, internal_commands, logs, pg, ps, releases, run, status};
 use crate::internal::{self, ServerOptions};
 
 /// A Heroku for your own machine, without Docker: git push paas main.
 #[derive(Debug, Parser)]
-#[command(name = "paas", version, max_term_width = 100, disable_help_subcommand = false, subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    name = "paas",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = false,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 pub struct Arguments {
     #[command(flatten)]
     pub globals: Globals,

@@ -38,11 +38,7 @@ impl RemoteTarget {
                 _ => (None, ""),
             },
         };
-        Self {
-            app: words::repository_app(path).ok(),
-            host: host.map(str::to_owned),
-            root: receive_pack.and_then(root_of_receive_pack),
-        }
+        Self { app: words::repository_app(path).ok(), host: host.map(str::to_owned), root: receive_pack.and_then(root_of_receive_pack) }
     }
 }
 

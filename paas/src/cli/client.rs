@@ -73,8 +73,8 @@ impl Client {
     /// Listens to the end. The first Ctrl-C cancels what changes something and waits
     /// for the outcome; the second, or the first on what only reads, ends us.
     pub fn listen(&mut self, effect: Effect, listener: &mut dyn Listener) -> Result<Answer> {
-        let interrupts = Interrupts::take(&[Signal::SIGINT, Signal::SIGTERM])
-            .map_err(|error| Failure::internal("signals cannot be watched", &error))?;
+        let interrupts =
+            Interrupts::take(&[Signal::SIGINT, Signal::SIGTERM]).map_err(|error| Failure::internal("signals cannot be watched", &error))?;
         let mut cancelled = effect == Effect::Reads;
         loop {
             let mut polled = [PollFd::new(&self.socket, PollFlags::IN), PollFd::new(&interrupts, PollFlags::IN)];

@@ -123,9 +123,13 @@ pub fn set(context: &Context, arguments: &Set) -> Result {
             set.insert(name.clone(), value.strip_suffix('\n').map(str::to_owned).unwrap_or(value));
         }
         [..] => {
-            return Err(Failure::new(Kind::Usage, "config.one_input", "standard input holds one value, and several are to be read from it")
-                .fix("paas config:import < .env sets many at once")
-                .into());
+            return Err(Failure::new(
+                Kind::Usage,
+                "config.one_input",
+                "standard input holds one value, and several are to be read from it",
+            )
+            .fix("paas config:import < .env sets many at once")
+            .into());
         }
     }
     change(context, "Setting", &config::Change { app, set, unset: Vec::new(), no_restart: arguments.no_restart })
@@ -145,9 +149,13 @@ fn parse_assignments(words: &[String]) -> Result<BTreeMap<String, String>, Failu
 }
 
 fn stray_word(word: &str) -> Failure {
-    Failure::new(Kind::Usage, "config.stray_word", format!("`{}` is not NAME=value", text::cut(&text::plain(word), limits::SHOWN_WORD_CHARS_MAX)))
-        .why("a value with blanks fell apart: the shell, and ssh once more, split at blanks that are not quoted")
-        .fix("hand the value over on standard input: paas config:set NAME=- < FILE, or many: paas config:import < .env")
+    Failure::new(
+        Kind::Usage,
+        "config.stray_word",
+        format!("`{}` is not NAME=value", text::cut(&text::plain(word), limits::SHOWN_WORD_CHARS_MAX)),
+    )
+    .why("a value with blanks fell apart: the shell, and ssh once more, split at blanks that are not quoted")
+    .fix("hand the value over on standard input: paas config:set NAME=- < FILE, or many: paas config:import < .env")
 }
 
 /// `config:unset`.
@@ -183,7 +191,9 @@ pub fn import(context: &Context, arguments: &Import) -> Result {
     let app = context.app()?;
     let set = dotenv::read(&input::all(&context.output, "the .env file", limits::DOTENV_BYTES_MAX)?)?;
     if set.is_empty() {
-        return Err(Failure::new(Kind::Usage, "dotenv.empty", "there is no NAME=value on standard input").fix("paas config:import < .env").into());
+        return Err(Failure::new(Kind::Usage, "dotenv.empty", "there is no NAME=value on standard input")
+            .fix("paas config:import < .env")
+            .into());
     }
     change(context, "Setting", &config::Change { app, set, unset: Vec::new(), no_restart: arguments.no_restart })
 }

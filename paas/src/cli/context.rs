@@ -81,7 +81,9 @@ impl Context {
         }
         match self.remote()? {
             Some(RemoteTarget { app: Some(app), .. }) => Ok(app.to_string()),
-            Some(_) => Err(Failure::new(Kind::Usage, "app.unknown", format!("the git remote {} names no app", self.remote_name())).fix(NAME_IT)),
+            Some(_) => {
+                Err(Failure::new(Kind::Usage, "app.unknown", format!("the git remote {} names no app", self.remote_name())).fix(NAME_IT))
+            }
             None => Err(Failure::new(Kind::Usage, "app.missing", "which app is not known")
                 .why("there is no git remote `paas` here to take it from")
                 .fix(NAME_IT)),
@@ -131,7 +133,11 @@ impl Context {
         let host = self.remote().ok().flatten().and_then(|remote| remote.host.as_ref());
         match (end, host) {
             (End::Failure(failure), Some(host)) if failure.kind == Kind::Unavailable && self.globals.root.is_none() => {
-                let why = format!("the git remote {} leads to {}, and commands run on the machine of the server", self.remote_name(), text::plain(host));
+                let why = format!(
+                    "the git remote {} leads to {}, and commands run on the machine of the server",
+                    self.remote_name(),
+                    text::plain(host)
+                );
                 failure.why(why).fix("log in there and run the command again").into()
             }
             (end, _) => end,

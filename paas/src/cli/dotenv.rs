@@ -21,12 +21,18 @@ pub fn read(text: &str) -> Result<BTreeMap<String, String>, Failure> {
             continue;
         }
         let start = rest.trim_start();
-        let start = start.strip_prefix("export").filter(|more| more.starts_with([' ', '\t'])).map_or(start, |more| more.trim_start_matches([' ', '\t']));
+        let start = start
+            .strip_prefix("export")
+            .filter(|more| more.starts_with([' ', '\t']))
+            .map_or(start, |more| more.trim_start_matches([' ', '\t']));
         let name_length = start.find(['=', '\n']).unwrap_or(start.len());
         let name = start[..name_length].trim();
         let Some(value) = start[name_length..].strip_prefix('=') else { return Err(problem(line_number, "there is no `=` in it")) };
         if name.parse::<model::EnvKey>().is_err() {
-            return Err(problem(line_number, "what stands before `=` is no name: letters, digits and underscores, not starting with a digit"));
+            return Err(problem(
+                line_number,
+                "what stands before `=` is no name: letters, digits and underscores, not starting with a digit",
+            ));
         }
         let (value, after) = read_value(value.trim_start_matches([' ', '\t'])).map_err(|why| problem(line_number, why))?;
         vars.insert(name.to_owned(), value);
@@ -106,14 +112,24 @@ mod tests {
 
     #[test]
     fn values_go_over_several_lines_and_stay_unchanged() {
-        check("KEY=\"-----BEGIN\nabc=\n-----END\"\nB='x\n# no comment\n'\nC=1", &[("KEY", "-----BEGIN\nabc=\n-----END"), ("B", "x\n# no comment\n"), ("C", "1")]);
+        check(
+            "KEY=\"-----BEGIN\nabc=\n-----END\"\nB='x\n# no comment\n'\nC=1",
+            &[("KEY", "-----BEGIN\nabc=\n-----END"), ("B", "x\n# no comment\n"), ("C", "1")],
+        );
         check(r#"A="a\nb\t\"c\" \\ \$x \d""#, &[("A", "a\nb\t\"c\" \\ $x \\d")]);
         check("A=$PATH ${B} ünï", &[("A", "$PATH ${B} ünï")]);
     }
 
     #[test]
     fn a_line_that_cannot_be_read_is_named_and_not_repeated() {
-        for (text, line) in [("A=1\nsecret words", 2), ("A='1\n2'\n1A=secret", 3), ("A=\"secret", 1), ("=secret", 1), ("A='x' secret", 1), ("A B=secret", 1)] {
+        for (text, line) in [
+            ("A=1\nsecret words", 2),
+            ("A='1\n2'\n1A=secret", 3),
+            ("A=\"secret", 1),
+            ("=secret", 1),
+            ("A='x' secret", 1),
+            ("A B=secret", 1),
+        ] {
             let failure = read(text).expect_err(text);
             assert!(failure.what.starts_with(&format!("line {line} ")), "{text:?}: {}", failure.what);
             assert!(!format!("{failure:?}").contains("secret"), "{text:?}");

@@ -25,7 +25,9 @@ fn render(reply: &EventsReply, view: &View) -> String {
     let rows: Vec<Vec<String>> = reply
         .events
         .iter()
-        .map(|row| vec![text::date(row.at_unix_ms, view), row.app.clone().unwrap_or_else(|| "-".to_owned()), row.code.clone(), row.text.clone()])
+        .map(|row| {
+            vec![text::date(row.at_unix_ms, view), row.app.clone().unwrap_or_else(|| "-".to_owned()), row.code.clone(), row.text.clone()]
+        })
         .collect();
     if rows.is_empty() { "Nothing has happened yet.\n".to_owned() } else { text::table(&rows) }
 }
@@ -46,7 +48,10 @@ mod tests {
             text: text.to_owned(),
         };
         let reply = EventsReply {
-            events: vec![event(None, "server.started", "the server started"), event(Some("hello"), "release.switched", "v7 serves, v6 stopped")],
+            events: vec![
+                event(None, "server.started", "the server started"),
+                event(Some("hello"), "release.switched", "v7 serves, v6 stopped"),
+            ],
         };
         insta::assert_snapshot!(render(&reply, &view()), @r"
         2026/01/02 15:04:05 +0000  -      server.started    the server started

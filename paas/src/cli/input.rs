@@ -10,11 +10,7 @@ use crate::limits;
 /// One line that a person types, without blanks around it.
 pub fn answer() -> Result<String, Failure> {
     let mut line = String::new();
-    io::stdin()
-        .lock()
-        .take(limits::ANSWER_BYTES_MAX)
-        .read_line(&mut line)
-        .map_err(|error| unreadable().caused_by(&error))?;
+    io::stdin().lock().take(limits::ANSWER_BYTES_MAX).read_line(&mut line).map_err(|error| unreadable().caused_by(&error))?;
     Ok(line.trim().to_owned())
 }
 
@@ -34,8 +30,7 @@ pub fn read_text(reader: impl Read, what: &str, bytes_max: u64) -> Result<String
         return Err(Failure::new(Kind::Usage, "input.too_large", format!("{what} is over {bytes_max} bytes")));
     }
     String::from_utf8(bytes).map_err(|_| {
-        Failure::new(Kind::Usage, "input.not_text", format!("{what} is not UTF-8 text"))
-            .fix("encode binary data first: base64 FILE")
+        Failure::new(Kind::Usage, "input.not_text", format!("{what} is not UTF-8 text")).fix("encode binary data first: base64 FILE")
     })
 }
 

@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
+use super::Result;
 use super::client::Listener;
 use super::context::Context;
 use super::output::Output;
 use super::text::{self, Color, paint};
-use super::Result;
 use crate::limits;
 
 /// `logs`.
@@ -64,10 +64,8 @@ impl Listener for Printer<'_> {
 }
 
 fn render(line: &Line, color: bool) -> String {
-    let at = Timestamp::from_microsecond(line.at_unix_us).map_or_else(
-        |_| "?".to_owned(),
-        |at| at.to_zoned_datetime(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00").to_string(),
-    );
+    let at = Timestamp::from_microsecond(line.at_unix_us)
+        .map_or_else(|_| "?".to_owned(), |at| at.to_zoned_datetime(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00").to_string());
     let head = format!("{at} {}[{}]:", text::plain(&line.source), text::plain(&line.process));
     format!("{} {}\n", paint(&head, Color::Process(color_number(&line.process)), color), text::plain(&line.text))
 }

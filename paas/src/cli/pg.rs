@@ -45,9 +45,10 @@ pub fn psql(context: &Context, arguments: &Psql) -> Result {
     let app = context.app()?;
     let input = match &arguments.file {
         None => None,
-        Some(path) => Some(File::open(path).map_err(|error| {
-            Failure::new(Kind::Usage, "pg.file", format!("{} cannot be read", path.display())).caused_by(&error)
-        })?),
+        Some(path) => Some(
+            File::open(path)
+                .map_err(|error| Failure::new(Kind::Usage, "pg.file", format!("{} cannot be read", path.display())).caused_by(&error))?,
+        ),
     };
     let terminal = input.is_none() && arguments.command.is_none();
     session::run(context, input, terminal, |terminal, term| pg::Psql { app, command: arguments.command.clone(), terminal, term })

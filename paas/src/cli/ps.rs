@@ -45,7 +45,8 @@ fn instance_line(row: &InstanceRow, serving: Option<&str>, view: &View) -> Strin
         1 => parts.push("1 restart".to_owned()),
         count => parts.push(format!("{count} restarts")),
     }
-    parts.extend(row.last_end.as_ref().filter(|_| !is_well).map(|end| text::plain(end)));
+    let tells_end = !is_well || row.restarts > 0;
+    parts.extend(row.last_end.as_ref().filter(|_| tells_end).map(|end| format!("last end: {}", text::plain(end))));
     parts.extend(row.next_start_unix_ms.map(|start| format!("starts again in {}", seconds_until(start, view))));
     let hint = if row.restarts > 0 || !is_well { format!(" -> paas ps:why {}", text::plain(&row.name)) } else { String::new() };
     format!("{}{hint}", parts.join(", "))
@@ -86,12 +87,8 @@ fn render_scale(reply: &ScaleReply) -> String {
 }
 
 fn scaled(reply: &ScaleReply) -> String {
-    let now: Vec<String> = reply
-        .formation
-        .iter()
-        .filter(|(name, _)| reply.changed.contains(name))
-        .map(|(name, count)| format!("{name} at {count}"))
-        .collect();
+    let now: Vec<String> =
+        reply.formation.iter().filter(|(name, _)| reply.changed.contains(name)).map(|(name, count)| format!("{name} at {count}")).collect();
     if now.is_empty() { "done, nothing was different".to_owned() } else { format!("done, now running {}", now.join(", ")) }
 }
 

@@ -56,7 +56,7 @@ fn processes_look_as_on_heroku_with_what_is_wrong_behind() {
 
     === worker: python worker.py (1)
 
-    worker.1: crashed 2026/01/02 15:04:05 +0000 (~ 1h ago), 4 restarts, exited 1, starts again in 20s -> paas ps:why worker.1
+    worker.1: crashed 2026/01/02 15:04:05 +0000 (~ 1h ago), 4 restarts, last end: exited 1, starts again in 20s -> paas ps:why worker.1
 
     === bot: python bot.py (0)
     ");

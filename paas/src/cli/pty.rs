@@ -32,12 +32,7 @@ impl Pty {
         rustix::termios::tcsetattr(&slave, OptionalActions::Now, ours)?;
         // Only this end of the pair: nobody else holds the master.
         rustix::fs::fcntl_setfl(&master, OFlags::NONBLOCK)?;
-        let pty = Self {
-            master: File::from(master),
-            pending: Vec::new(),
-            buffer: vec![0; limits::SESSION_CHUNK_BYTES],
-            is_open: true,
-        };
+        let pty = Self { master: File::from(master), pending: Vec::new(), buffer: vec![0; limits::SESSION_CHUNK_BYTES], is_open: true };
         pty.follow_size();
         Ok((pty, slave))
     }

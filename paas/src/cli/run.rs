@@ -18,7 +18,9 @@ pub struct Run {
 pub fn run(context: &Context, arguments: Run) -> Result {
     let app = context.app()?;
     if arguments.command.len() > api::limits::COMMAND_WORDS_MAX {
-        return Err(Failure::new(Kind::Usage, "run.too_long", format!("a command has at most {} words", api::limits::COMMAND_WORDS_MAX)).into());
+        return Err(
+            Failure::new(Kind::Usage, "run.too_long", format!("a command has at most {} words", api::limits::COMMAND_WORDS_MAX)).into()
+        );
     }
     session::run(context, None, true, |terminal, term| run::Run { app, command: arguments.command, terminal, term })
 }

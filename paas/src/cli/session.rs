@@ -119,7 +119,8 @@ impl Drop for RawMode {
 }
 
 fn with_terminal<O: Operation>(context: &Context, operation: &O) -> Result<u8> {
-    let failed = |error: io::Error| Failure::new(Kind::Host, "session.terminal", "a terminal for the session cannot be made").caused_by(&error);
+    let failed =
+        |error: io::Error| Failure::new(Kind::Host, "session.terminal", "a terminal for the session cannot be made").caused_by(&error);
     let interrupts = take(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGWINCH])?;
     let ours = rustix::termios::tcgetattr(io::stdin()).map_err(|error| failed(error.into()))?;
     let (mut pty, slave) = Pty::open(&ours).map_err(failed)?;
@@ -145,14 +146,18 @@ fn pump(mut client: Client, pty: &mut Pty, interrupts: &Interrupts) -> Result<u8
                 pass_on(&client, signal, signals)?;
             }
         }
-        if ready.master && let Some(output) = pty.read().map_err(broken)? {
+        if ready.master
+            && let Some(output) = pty.read().map_err(broken)?
+        {
             show(output)?;
         }
         if ready.stdin {
             stdin_is_open = take_input(pty)?;
         }
         pty.flush().map_err(broken)?;
-        if ready.server && let Some(code) = ended(&mut client, "\r\n")? {
+        if ready.server
+            && let Some(code) = ended(&mut client, "\r\n")?
+        {
             drain(pty)?;
             return Ok(code);
         }

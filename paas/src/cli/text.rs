@@ -174,7 +174,9 @@ pub mod tests {
         assert_eq!(duration_short(-5), "0s");
         assert_eq!(duration_short(200_000), "2d");
         assert_eq!((duration(845), duration(125_000)), ("0.8 s".to_owned(), "2 min 5 s".to_owned()));
-        for (count, expected) in [(0, "0 B"), (999, "999 B"), (1_000, "1.0 kB"), (12_400_000, "12.4 MB"), (999_999, "999.9 kB"), (5_000_000_000_000, "5.0 TB")] {
+        for (count, expected) in
+            [(0, "0 B"), (999, "999 B"), (1_000, "1.0 kB"), (12_400_000, "12.4 MB"), (999_999, "999.9 kB"), (5_000_000_000_000, "5.0 TB")]
+        {
             assert_eq!(bytes(count), expected);
         }
     }

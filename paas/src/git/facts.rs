@@ -72,9 +72,7 @@ fn current(repository: &Repository, name: &str) -> Option<Oid> {
 
 fn is_forced(repository: &Repository, line: &RefLine, commit: Option<Oid>) -> bool {
     match commit {
-        Some(commit) if !line.old.is_zero() && commit != line.old => {
-            !repository.graph_descendant_of(commit, line.old).unwrap_or(false)
-        }
+        Some(commit) if !line.old.is_zero() && commit != line.old => !repository.graph_descendant_of(commit, line.old).unwrap_or(false),
         _ => false,
     }
 }

@@ -62,9 +62,7 @@ fn hold_push(author: &mut impl Write) -> Result<Outcome, Failure> {
         shallow: std::env::var_os("GIT_SHALLOW_FILE").is_some_and(|file| !file.is_empty()),
         head: repository.find_reference("HEAD").ok().and_then(|head| head.symbolic_target().ok().flatten().map(str::to_owned)),
     };
-    converse(&socket, hello, author, |commit, folder, pipe| {
-        super::export::export(&repository, commit, folder, std::fs::File::from(pipe))
-    })
+    converse(&socket, hello, author, |commit, folder, pipe| super::export::export(&repository, commit, folder, std::fs::File::from(pipe)))
 }
 
 fn inherited_socket() -> Result<FrameSocket, Failure> {
@@ -85,9 +83,11 @@ pub fn read_ref_lines(input: impl BufRead) -> Result<Vec<RefLine>, Failure> {
     loop {
         let mut line = Vec::new();
         let bound = limits::PUSH_REF_LINE_BYTES_MAX as u64 + 1;
-        let count = input.by_ref().take(bound).read_until(b'\n', &mut line).map_err(|error| {
-            Failure::internal("what git says about this push cannot be read", &error)
-        })?;
+        let count = input
+            .by_ref()
+            .take(bound)
+            .read_until(b'\n', &mut line)
+            .map_err(|error| Failure::internal("what git says about this push cannot be read", &error))?;
         if count == 0 {
             return Ok(lines);
         }
@@ -120,7 +120,9 @@ pub fn push_options<V: AsRef<OsStr>>(variable: impl Fn(&str) -> Option<V>) -> Re
         .and_then(|count| count.as_ref().to_str().and_then(|count| count.parse::<usize>().ok()))
         .unwrap_or(0);
     let refused = |why: String| {
-        Failure::new(Kind::Usage, "push.options", "the options of this push cannot be taken").why(why).fix("git push -o NAME, once per option")
+        Failure::new(Kind::Usage, "push.options", "the options of this push cannot be taken")
+            .why(why)
+            .fix("git push -o NAME, once per option")
     };
     if count > limits::PUSH_OPTIONS_MAX {
         return Err(refused(format!("at most {} options are taken", limits::PUSH_OPTIONS_MAX)));

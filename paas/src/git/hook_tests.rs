@@ -12,7 +12,12 @@ fn pair() -> (FrameSocket, FrameSocket) {
 fn hello() -> Hello {
     Hello {
         version: protocol::VERSION,
-        refs: vec![RefUpdate { name: "refs/heads/main".to_owned(), old: "0".repeat(40), new: "1".repeat(40), facts: protocol::Facts::default() }],
+        refs: vec![RefUpdate {
+            name: "refs/heads/main".to_owned(),
+            old: "0".repeat(40),
+            new: "1".repeat(40),
+            facts: protocol::Facts::default(),
+        }],
         options: vec!["dry-run".to_owned()],
         shallow: false,
         head: Some("refs/heads/main".to_owned()),
@@ -132,7 +137,8 @@ fn options_of_a_push_are_read_bounded() {
     let variables = |pairs: &'static [(&'static str, &'static str)]| {
         move |name: &str| pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
     };
-    let read = push_options(variables(&[("GIT_PUSH_OPTION_COUNT", "2"), ("GIT_PUSH_OPTION_0", "dry-run"), ("GIT_PUSH_OPTION_1", "detach")]));
+    let read =
+        push_options(variables(&[("GIT_PUSH_OPTION_COUNT", "2"), ("GIT_PUSH_OPTION_0", "dry-run"), ("GIT_PUSH_OPTION_1", "detach")]));
     assert_eq!(read.expect("read"), ["dry-run", "detach"]);
     assert!(push_options(variables(&[])).expect("none").is_empty());
     assert!(push_options(variables(&[("GIT_PUSH_OPTION_COUNT", "1000000")])).is_err());

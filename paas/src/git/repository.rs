@@ -120,7 +120,11 @@ fn remove_in(folder: &Path, is_leftover: &dyn Fn(&str) -> bool, removed: &mut Ve
         if !is_leftover(&entry.file_name().to_string_lossy()) {
             continue;
         }
-        if entry.file_type()?.is_dir() { fs::remove_dir_all(entry.path())? } else { fs::remove_file(entry.path())? }
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
         removed.push(entry.path());
     }
     Ok(())
@@ -152,7 +156,11 @@ mod tests {
         create(folder.path()).expect("made again");
         let config = open(folder.path()).expect("opened").config().expect("config");
         let mut hidden = Vec::new();
-        config.multivar("transfer.hideRefs", None).expect("entries").for_each(|entry| hidden.extend(entry.value().map(str::to_owned))).expect("read");
+        config
+            .multivar("transfer.hideRefs", None)
+            .expect("entries")
+            .for_each(|entry| hidden.extend(entry.value().map(str::to_owned)))
+            .expect("read");
         assert_eq!(hidden, HIDDEN_REFS);
         assert!(folder.path().join("hooks/pre-receive").metadata().expect("hook").permissions().mode() & 0o100 != 0);
         assert_eq!(read_ref(folder.path(), "refs/heads/main").expect("no ref"), Oid::ZERO_SHA1);

@@ -86,9 +86,8 @@ pub fn quote(word: &str) -> String {
 
 /// What an SSH command asks of git.
 pub fn git_request(command: &str, protocol: Option<&str>) -> Result<Git, Failure> {
-    let words = split(command).map_err(|error| {
-        Failure::new(Kind::Usage, "door.words", "this command cannot be read").why(error.to_string()).fix(COMMANDS)
-    })?;
+    let words = split(command)
+        .map_err(|error| Failure::new(Kind::Usage, "door.words", "this command cannot be read").why(error.to_string()).fix(COMMANDS))?;
     let mut words = words.iter().map(String::as_str);
     // `git receive-pack` in two words is what some clients send.
     let verb = match words.next() {
@@ -117,9 +116,7 @@ pub fn repository_app(word: &str) -> Result<AppName, Failure> {
     let name = word.strip_prefix("~/").or_else(|| word.strip_prefix('/')).unwrap_or(word);
     let name = name.strip_suffix('/').unwrap_or(name);
     let name = name.strip_suffix(".git").unwrap_or(name);
-    AppName::from_str(name).map_err(|invalid| {
-        Failure::from(invalid).fix("the path of the git remote is the app's name: paas@box:hello")
-    })
+    AppName::from_str(name).map_err(|invalid| Failure::from(invalid).fix("the path of the git remote is the app's name: paas@box:hello"))
 }
 
 /// Only `version=1` and `version=2` reach git.
@@ -193,9 +190,17 @@ mod tests {
         assert_eq!((push.repository.as_str(), push.verb), ("hello", Verb::ReceivePack));
         let fetch = git_request("git upload-pack 'hello.git'", Some("version=2:bad")).expect("fetch");
         assert_eq!((fetch.verb, fetch.protocol.as_deref()), (Verb::UploadPack, Some("version=2")));
-        for command in ["", "git-upload-archive 'hello'", "ls", "git-receive-pack", "git-receive-pack a b", "git", "rm -rf /",
-            "git-receive-pack --help", "git-receive-pack 'hello' --x"]
-        {
+        for command in [
+            "",
+            "git-upload-archive 'hello'",
+            "ls",
+            "git-receive-pack",
+            "git-receive-pack a b",
+            "git",
+            "rm -rf /",
+            "git-receive-pack --help",
+            "git-receive-pack 'hello' --x",
+        ] {
             let failure = git_request(command, None).expect_err(command);
             assert!(failure.fix.is_some(), "{command:?} has no fix");
         }

@@ -7,8 +7,8 @@ use std::os::unix::net::UnixStream;
 
 use api::{Failure, Kind};
 use nix::sys::signal::SigSet;
-use rustix::process::{Signal, set_parent_process_death_signal};
 use runner::runs::Launcher;
+use rustix::process::{Signal, set_parent_process_death_signal};
 use shim::wire_socket;
 use tokio::io::Interest;
 
@@ -35,9 +35,7 @@ impl Link {
         let socket = tokio::net::UnixStream::from_std(self.0)?;
         let mut byte = [0];
         loop {
-            let received = socket
-                .async_io(Interest::READABLE, || wire_socket::try_receive(socket.as_fd(), &mut byte))
-                .await?;
+            let received = socket.async_io(Interest::READABLE, || wire_socket::try_receive(socket.as_fd(), &mut byte)).await?;
             match received {
                 None => return Ok(()),
                 Some((_, descriptors)) => {

@@ -93,9 +93,8 @@ fn probe(handed: &Handed) -> Result<(), Failure> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    let failure = Failure::new(Kind::Host, "guardian.no_namespaces", "this machine cannot make sandboxes").why(
-        format!("paas needs mount, PID, IPC and UTS namespaces: {said}"),
-    );
+    let failure = Failure::new(Kind::Host, "guardian.no_namespaces", "this machine cannot make sandboxes")
+        .why(format!("paas needs mount, PID, IPC and UTS namespaces: {said}"));
     Err(if handed.is_root {
         failure.fix("run paas on the machine itself or in a virtual machine, not in a restricted container")
     } else {

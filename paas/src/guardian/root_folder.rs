@@ -64,9 +64,7 @@ fn judge(parts: &[(PathBuf, Metadata)]) -> Result<(), (PathBuf, String, String)>
 }
 
 fn refused(root: &Path, why: &str, fix: &str) -> Failure {
-    Failure::new(Kind::Refused, "guardian.root_refused", format!("{} cannot be the root folder", root.display()))
-        .why(why)
-        .fix(fix)
+    Failure::new(Kind::Refused, "guardian.root_refused", format!("{} cannot be the root folder", root.display())).why(why).fix(fix)
 }
 
 fn unusable(path: &Path, error: &io::Error) -> Failure {

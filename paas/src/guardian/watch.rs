@@ -35,8 +35,7 @@ pub(super) fn watch(handed: &Handed, lock: &File) -> Result<u8, Failure> {
     let signals = take_signals().map_err(|error| failed("signals cannot be watched", &error))?;
     let (link, theirs) = UnixStream::pair().map_err(|error| failed("no socket can be made", &error))?;
     let server = start_server(handed, theirs.into(), lock).map_err(|error| failed("the server cannot be started", &error))?;
-    let mut guardian =
-        Guardian { handed, signals, link, server, launch: None, launch_at: Some(Instant::now()) };
+    let mut guardian = Guardian { handed, signals, link, server, launch: None, launch_at: Some(Instant::now()) };
     let status = guardian.run();
     guardian.end_launch();
     match status {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::follow;
 use api::logs::{Line, Logs};
 use api::{Failure, Kind};
 use control::limits::SHOWN_LINES_MAX;
@@ -16,7 +17,6 @@ use logs::reader::{Follower, Query, tail};
 use logs::record::Record;
 use logs::segment::{Limits, Writer};
 use model::{AppName, AppNumber};
-use super::follow;
 use tokio::sync::mpsc;
 
 /// Lines of paas about apps that wait for the disk; more are dropped.
@@ -89,9 +89,9 @@ impl AppLogs for LogFolders {
     fn read(&self, app: AppName, number: AppNumber, query: Logs, sink: mpsc::Sender<Line>) -> BoxFuture<'_, Result<(), Failure>> {
         Box::pin(async move {
             let wanted = Wanted { app, process: query.process, source: query.source };
-            self.read_wanted(number, &wanted, query.lines, query.tail, &sink).await.map_err(|error| {
-                Failure::new(Kind::Host, "logs.unreadable", "the logs cannot be read").caused_by(&error)
-            })
+            self.read_wanted(number, &wanted, query.lines, query.tail, &sink)
+                .await
+                .map_err(|error| Failure::new(Kind::Host, "logs.unreadable", "the logs cannot be read").caused_by(&error))
         })
     }
 }
@@ -106,15 +106,16 @@ struct Wanted {
 impl Wanted {
     /// A record as the line that people see, if it is asked for.
     fn line(&self, folder: &str, record: &Record) -> Option<Line> {
-        let (source, process) = match record.stamp.stream {
+        // `-s router` picks it, but it is a part of paas: `paas[router]: …`, as on Heroku.
+        let (picked_by, source, process) = match record.stamp.stream {
             Stream::Router if record.subject != self.app.as_str() => return None,
-            Stream::Router => ("router", "router"),
-            Stream::Platform if folder == PLATFORM_FOLDER => ("paas", record.subject.as_str()),
-            Stream::Platform => ("paas", folder),
-            Stream::Stdout | Stream::Stderr => ("app", folder),
+            Stream::Router => ("router", "paas", "router"),
+            Stream::Platform if folder == PLATFORM_FOLDER => ("paas", "paas", record.subject.as_str()),
+            Stream::Platform => ("paas", "paas", folder),
+            Stream::Stdout | Stream::Stderr => ("app", "app", folder),
         };
         let type_of = process.rsplit_once('.').map_or(process, |(process_type, _)| process_type);
-        if self.source.as_ref().is_some_and(|s| s != source) || self.process.as_ref().is_some_and(|p| p != process && p != type_of) {
+        if self.source.as_ref().is_some_and(|s| s != picked_by) || self.process.as_ref().is_some_and(|p| p != process && p != type_of) {
             return None;
         }
         Some(Line {
@@ -127,7 +128,14 @@ impl Wanted {
 }
 
 impl LogFolders {
-    async fn read_wanted(&self, number: AppNumber, wanted: &Wanted, lines: usize, follow: bool, sink: &mpsc::Sender<Line>) -> io::Result<()> {
+    async fn read_wanted(
+        &self,
+        number: AppNumber,
+        wanted: &Wanted,
+        lines: usize,
+        follow: bool,
+        sink: &mpsc::Sender<Line>,
+    ) -> io::Result<()> {
         let own = self.folder.join(number.to_string());
         let mut folders = children(&own)?;
         folders.push(self.folder.join("0").join("router"));
@@ -168,7 +176,7 @@ impl LogFolders {
 }
 
 fn newest(folders: &[PathBuf], wanted: &Wanted, lines: usize) -> io::Result<(Vec<Line>, Vec<logs::reader::Marks>)> {
-    let names: Vec<String> = folders.iter().map(|f| name_of(f)).collect();
+    let names: Vec<String> = folders.iter().map(name_of).collect();
     let paths: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
     let keep = |source: usize, record: &Record| wanted.line(&names[source], record).is_some();
     let query = Query { records: lines.min(SHOWN_LINES_MAX), keep: Some(&keep), ..Query::default() };

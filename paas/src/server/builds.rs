@@ -20,7 +20,7 @@ use tokio::net::unix::pipe;
 use super::internal_run::{not_started, plumbing, sealed, spec};
 
 /// The builder ends by itself after 2 h; whatever keeps it from that is killed then.
-const BUILD_MAX: Duration = Duration::from_secs(2 * 60 * 60 + 60);
+const BUILD_MAX: Duration = Duration::from_mins(121);
 /// Bytes of a slug that are hashed at once.
 const HASH_CHUNK_BYTES: usize = 256 * 1024;
 /// Bytes of events that are read at once.
@@ -48,7 +48,13 @@ struct Told {
 }
 
 impl LocalBuilders {
-    async fn build_now(&self, request: BuildRequest, source: OwnedFd, lines: Lines, mut cancel: Cancel) -> Result<Option<BuiltSlug>, Failure> {
+    async fn build_now(
+        &self,
+        request: BuildRequest,
+        source: OwnedFd,
+        lines: Lines,
+        mut cancel: Cancel,
+    ) -> Result<Option<BuiltSlug>, Failure> {
         let slug = self.unnamed_slug().map_err(|error| plumbing(&error))?;
         let (events, events_end) = io::pipe().map_err(|error| plumbing(&error))?;
         let (stray, stray_end) = io::pipe().map_err(|error| plumbing(&error))?;
@@ -76,7 +82,14 @@ impl LocalBuilders {
         }
     }
 
-    async fn start(&self, request: &BuildRequest, source: OwnedFd, events: io::PipeWriter, stray: io::PipeWriter, slug: &std::fs::File) -> Result<runner::runs::LiveRun, Failure> {
+    async fn start(
+        &self,
+        request: &BuildRequest,
+        source: OwnedFd,
+        events: io::PipeWriter,
+        stray: io::PipeWriter,
+        slug: &std::fs::File,
+    ) -> Result<runner::runs::LiveRun, Failure> {
         let build_spec = BuildSpec {
             app: request.app.to_string(),
             number: request.build,
@@ -136,7 +149,8 @@ impl LocalBuilders {
 }
 
 fn receive(mut slug: std::fs::File, folder: &Path) -> Result<BuiltSlug, Failure> {
-    let unusable = |error: &dyn std::error::Error| Failure::new(Kind::Failed, "slug.unusable", "the build's slug cannot be used").caused_by(error);
+    let unusable =
+        |error: &dyn std::error::Error| Failure::new(Kind::Failed, "slug.unusable", "the build's slug cannot be used").caused_by(error);
     let stored = |error: &dyn std::error::Error| Failure::new(Kind::Host, "slug.not_stored", "the slug cannot be stored").caused_by(error);
     slug.seek(SeekFrom::Start(0)).map_err(|error| unusable(&error))?;
     let mut hasher = Sha256::new();
@@ -237,7 +251,13 @@ fn failure_of(problem: Problem) -> Failure {
 }
 
 impl Builders for LocalBuilders {
-    fn build(&self, request: BuildRequest, source: OwnedFd, lines: Lines, cancel: Cancel) -> BoxFuture<'_, Result<Option<BuiltSlug>, Failure>> {
+    fn build(
+        &self,
+        request: BuildRequest,
+        source: OwnedFd,
+        lines: Lines,
+        cancel: Cancel,
+    ) -> BoxFuture<'_, Result<Option<BuiltSlug>, Failure>> {
         Box::pin(self.build_now(request, source, lines, cancel))
     }
 

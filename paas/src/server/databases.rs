@@ -26,7 +26,7 @@ const STOP_GRACE: Duration = Duration::from_secs(20);
 /// Pauses between starts of a cluster that keeps ending.
 const RESTART_PAUSES: [Duration; 4] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30)];
 /// A cluster that lived this long starts its pauses anew.
-const HEALTHY_AFTER: Duration = Duration::from_secs(60);
+const HEALTHY_AFTER: Duration = Duration::from_mins(1);
 /// SIGINT: PostgreSQL ends its clients and stops; SIGTERM would wait for them.
 const STOP_SIGNAL: i32 = 2;
 /// The file that SQLite apps get, in `DATA_DIR`.
@@ -228,7 +228,7 @@ impl LocalDatabases {
 
     /// Starts the cluster once; a failed start is tried again at the next call.
     async fn up(&self) -> Result<(), ClusterError> {
-        self.started.get_or_try_init(|| self.cluster.start()).await.map(|()| ())
+        self.started.get_or_try_init(|| self.cluster.start()).await.copied()
     }
 
     async fn ensure_postgres(&self, number: AppNumber, password: Option<Secret>) -> Result<Database, Failure> {

@@ -170,6 +170,7 @@ async fn actor(control: &Control, door: Door, peer: u32, request: &Request) -> R
     match (door, &request.key) {
         (Door::Operator, _) if peer == 0 || peer == own => Ok(Actor::Operator),
         (Door::Visitors { login_uid }, Some(key)) if peer == login_uid || peer == own || peer == 0 => control.actor_of(key).await,
-        _ => Err(Failure::new(Kind::Refused, "door.closed", "this user may not knock here").fix("push over SSH, or ask the operator of this box")),
+        _ => Err(Failure::new(Kind::Refused, "door.closed", "this user may not knock here")
+            .fix("push over SSH, or ask the operator of this box")),
     }
 }

@@ -5,13 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::follow;
 use api::{Failure, Kind};
 use control::seams::{BoxFuture, Engine, Lines, OneOffOutput, Session};
 use logs::reader::{Batch, Follower, Marks, Query, tail};
 use model::engine::{AppObserved, AppTarget, OneOff};
 use model::{AppName, AppNumber, ExitStatus, RunId};
 use runner::{OneOffRun, RunOnceError, Runner};
-use super::follow;
 use tokio::sync::watch;
 
 use super::internal_run::not_started;
@@ -36,7 +36,8 @@ impl LocalEngine {
     async fn run_in_log(&self, one_off: OneOff, lines: Lines) -> Result<OneOffRun, Failure> {
         let folder = self.logs.join(one_off.number.to_string()).join(one_off.instance.name());
         // What was said before this run is not told again.
-        let marks = tail(&[&folder], &Query::default()).map_or_else(|_| Marks::default(), |found| found.marks.into_iter().next().unwrap_or_default());
+        let marks = tail(&[&folder], &Query::default())
+            .map_or_else(|_| Marks::default(), |found| found.marks.into_iter().next().unwrap_or_default());
         let run = self.runner.run_once(one_off, runner::OneOffOutput::Log).await.map_err(|error| refused(&error))?;
         let ended = run.clone();
         tokio::spawn(async move {
@@ -78,7 +79,9 @@ fn tell(batch: &Batch, lines: &Lines) {
 
 fn refused(error: &RunOnceError) -> Failure {
     match error {
-        RunOnceError::LaunchGone => Failure::new(Kind::Unavailable, "launch.gone", "the command could not be started").fix("try again in a moment"),
+        RunOnceError::LaunchGone => {
+            Failure::new(Kind::Unavailable, "launch.gone", "the command could not be started").fix("try again in a moment")
+        }
         RunOnceError::Failed(why) => Failure::new(Kind::Failed, "run.not_started", "the command could not be started").why(why.clone()),
     }
 }

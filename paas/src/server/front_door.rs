@@ -24,7 +24,7 @@ const STOP_GRACE: Duration = Duration::from_secs(35);
 /// Pauses between starts of a router that keeps ending.
 const RESTART_PAUSES: [Duration; 4] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30)];
 /// A router that lived this long starts its pauses anew.
-const HEALTHY_AFTER: Duration = Duration::from_secs(60);
+const HEALTHY_AFTER: Duration = Duration::from_mins(1);
 
 /// Keeps one router alive.
 pub struct RouterKeeper {

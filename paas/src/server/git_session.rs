@@ -159,13 +159,11 @@ impl Push {
 
     /// The client or the hook is gone: give git a moment, then kill all of it.
     async fn end(&self) -> u8 {
-        match tokio::time::timeout(HOOK_END_MAX, self.session.wait()).await {
-            Ok(status) => status.shell_code(),
-            Err(_) => {
-                self.session.kill().await;
-                self.session.wait().await.shell_code()
-            }
+        if let Ok(status) = tokio::time::timeout(HOOK_END_MAX, self.session.wait()).await {
+            return status.shell_code();
         }
+        self.session.kill().await;
+        self.session.wait().await.shell_code()
     }
 
     /// A task that passes lines on to the hook, and so to the author.
@@ -195,17 +193,28 @@ impl Push {
         }
         match plan? {
             PushPlan::Store { notes } => {
-                notes.iter().for_each(|note| lines.step(note));
+                for note in &notes {
+                    lines.step(note);
+                }
                 Ok(None)
             }
             PushPlan::Deploy { branch, commit, old, notes } => {
-                notes.iter().for_each(|note| lines.detail(note));
+                for note in &notes {
+                    lines.detail(note);
+                }
                 self.deploy(&options, &branch, commit, &old, lines).await
             }
         }
     }
 
-    async fn deploy(&mut self, options: &PushOptions, branch: &str, commit: String, old: &str, lines: &Lines) -> Result<Option<Accepted>, Failure> {
+    async fn deploy(
+        &mut self,
+        options: &PushOptions,
+        branch: &str,
+        commit: String,
+        old: &str,
+        lines: &Lines,
+    ) -> Result<Option<Accepted>, Failure> {
         let turn = self.control.turn(&self.app, lines, &self.cancel).await?;
         let reference: RefName = format!("refs/heads/{branch}").parse()?;
         let number = self.app.identity.number;
@@ -289,9 +298,9 @@ impl Push {
         let (reader, writer) = std::io::pipe().map_err(|error| Failure::internal("no pipe for the source", &error))?;
         let folder = self.control.root_of(&self.app).await?;
         let message = ToHook::SendSource { commit: commit.to_owned(), folder };
-        send_message(&self.stream, &message, Some(writer.into())).await.map_err(|error| {
-            Failure::new(Kind::Failed, "push.hook_gone", "the push ended before its source arrived").caused_by(&error)
-        })?;
+        send_message(&self.stream, &message, Some(writer.into()))
+            .await
+            .map_err(|error| Failure::new(Kind::Failed, "push.hook_gone", "the push ended before its source arrived").caused_by(&error))?;
         Ok(reader.into())
     }
 }

@@ -37,6 +37,8 @@ fn quoted(path: &Path) -> String {
 impl LoginKeys for AuthorizedKeys {
     fn write(&self, keys: Vec<(String, String, String)>) -> BoxFuture<'_, Result<(), Failure>> {
         let text: String = keys.iter().map(|(fingerprint, key_type, blob)| self.line(fingerprint, key_type, blob)).collect();
-        Box::pin(async move { self.runs.write_authorized_keys(text.as_bytes()).await.map_err(|error| not_started("writing the login keys", &error)) })
+        Box::pin(async move {
+            self.runs.write_authorized_keys(text.as_bytes()).await.map_err(|error| not_started("writing the login keys", &error))
+        })
     }
 }

@@ -129,9 +129,8 @@ async fn services(
     host: &Arc<LocalHost>,
     born_unix_ms: i64,
 ) -> Result<Services, Failure> {
-    let logs = app_logs::LogFolders::start(&start.root).map_err(|error| {
-        Failure::new(Kind::Host, "logs.no_writer", "the log writer cannot be started").caused_by(&error)
-    })?;
+    let logs = app_logs::LogFolders::start(&start.root)
+        .map_err(|error| Failure::new(Kind::Host, "logs.no_writer", "the log writer cannot be started").caused_by(&error))?;
     let databases = LocalDatabases::new(
         runs.clone(),
         DatabaseSettings {
@@ -220,9 +219,8 @@ async fn settle(door: &Arc<LocalFrontDoor>) {
 fn open_doors(start: &ServerStart, control: &Arc<Control>) -> Result<(), Failure> {
     let sockets = start.root.join("sockets");
     let listen = |name: &str, mode: u32| {
-        doors::listen(&sockets.join(name), mode).map_err(|error| {
-            Failure::new(Kind::Host, "socket.not_made", format!("the socket {name} cannot be made")).caused_by(&error)
-        })
+        doors::listen(&sockets.join(name), mode)
+            .map_err(|error| Failure::new(Kind::Host, "socket.not_made", format!("the socket {name} cannot be made")).caused_by(&error))
     };
     let operator = listen("operator.sock", 0o600)?;
     let visitors = listen("door.sock", 0o666)?;

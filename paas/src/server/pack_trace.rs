@@ -17,7 +17,8 @@ const PACK_READERS: [&str; 2] = ["index-pack", "unpack-objects"];
 
 #[derive(Debug, Deserialize)]
 struct Event {
-    event: String,
+    #[serde(rename = "event")]
+    kind: String,
     #[serde(default)]
     sid: String,
     #[serde(default)]
@@ -52,7 +53,7 @@ impl Watch {
     fn line(&mut self, line: &str) {
         let Ok(event) = serde_json::from_str::<Event>(line) else { return };
         let child = (event.sid, event.child_id);
-        match event.event.as_str() {
+        match event.kind.as_str() {
             "child_start" if event.argv.iter().any(|word| PACK_READERS.contains(&word.as_str())) => {
                 self.readers.insert(child);
             }
@@ -68,7 +69,9 @@ mod tests {
 
     fn refused(lines: &[&str]) -> bool {
         let mut watch = Watch::default();
-        lines.iter().for_each(|line| watch.line(line));
+        for line in lines {
+            watch.line(line);
+        }
         watch.refused
     }
 

@@ -20,7 +20,7 @@ use crate::git::protocol::HOOK_DESCRIPTOR_VARIABLE;
 /// What a helper prints at most.
 const HELPER_OUTPUT_BYTES_MAX: u64 = 64 * 1024;
 /// A helper that takes longer is stuck.
-const HELPER_MAX: Duration = Duration::from_secs(60);
+const HELPER_MAX: Duration = Duration::from_mins(1);
 /// Git's environment in a sandbox: no configuration but the repository's own.
 const GIT_ENVIRONMENT: [(&str, &str); 3] = [("GIT_CONFIG_NOSYSTEM", "1"), ("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_TERMINAL_PROMPT", "0")];
 
@@ -43,7 +43,14 @@ impl LocalRepositories {
         format!("{kind}-{}-{}", self.born_unix_ms, self.next.fetch_add(1, Ordering::Relaxed))
     }
 
-    async fn start(&self, profile: launch::Profile, number: AppNumber, output: Output, descriptors: Vec<OwnedFd>, spec: shim::Spec) -> Result<LiveRun, Failure> {
+    async fn start(
+        &self,
+        profile: launch::Profile,
+        number: AppNumber,
+        output: Output,
+        descriptors: Vec<OwnedFd>,
+        spec: shim::Spec,
+    ) -> Result<LiveRun, Failure> {
         let folder = self.folder("git");
         let order = RunRequest { profile, app: number, folder: folder.clone(), subject: None, output, descriptors, spec };
         let run = self.runs.start(order).await.map_err(|error| not_started("git", &error))?;
@@ -71,15 +78,14 @@ impl LocalRepositories {
             receiver.take(HELPER_OUTPUT_BYTES_MAX).read_to_string(&mut text).await?;
             Ok::<_, io::Error>((text, run.gone().await.status))
         };
-        let stuck = || Failure::new(Kind::Host, "git.stuck", format!("looking at the repository took longer than {} s", HELPER_MAX.as_secs()));
+        let stuck =
+            || Failure::new(Kind::Host, "git.stuck", format!("looking at the repository took longer than {} s", HELPER_MAX.as_secs()));
         let ended = tokio::time::timeout(HELPER_MAX, printed).await;
-        let (text, status) = match ended {
-            Ok(printed) => printed.map_err(|error| plumbing(&error))?,
-            Err(_) => {
-                let _ = run.kill().await;
-                return Err(stuck());
-            }
+        let Ok(printed) = ended else {
+            let _ = run.kill().await;
+            return Err(stuck());
         };
+        let (text, status) = printed.map_err(|error| plumbing(&error))?;
         match status {
             ExitStatus::Code(0) => Ok(text),
             status => Err(Failure::new(Kind::Failed, "git.helper", format!("git's helper {status}")).why(model::text::clean(&text, 2_000))),
@@ -145,7 +151,14 @@ impl Repositories for LocalRepositories {
         })
     }
 
-    fn serve(&self, number: AppNumber, verb: Verb, protocol: Option<String>, stdio: Stdio, push: Option<PushDescriptors>) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>> {
+    fn serve(
+        &self,
+        number: AppNumber,
+        verb: Verb,
+        protocol: Option<String>,
+        stdio: Stdio,
+        push: Option<PushDescriptors>,
+    ) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>> {
         Box::pin(async move {
             let program = match verb {
                 Verb::ReceivePack => "git-receive-pack",

@@ -66,7 +66,9 @@ pub fn server(words: &[OsString]) -> Result<u8, Failure> {
 
 fn settings(root: &Path) -> Result<Settings, Failure> {
     Settings::read(root).map_err(|error| {
-        Failure::new(Kind::Usage, "settings.unusable", "paas.toml cannot be used").why(error.to_string()).fix("correct it, or remove it for the defaults")
+        Failure::new(Kind::Usage, "settings.unusable", "paas.toml cannot be used")
+            .why(error.to_string())
+            .fix("correct it, or remove it for the defaults")
     })
 }
 
@@ -78,7 +80,8 @@ fn address(text: &str) -> Result<SocketAddr, Failure> {
         None => text.to_owned(),
     };
     whole.parse().map_err(|_| {
-        Failure::new(Kind::Usage, "http.bad_address", format!("`{text}` is not an address to listen on")).fix("write it as 127.0.0.1:8080, :8080 or 8080")
+        Failure::new(Kind::Usage, "http.bad_address", format!("`{text}` is not an address to listen on"))
+            .fix("write it as 127.0.0.1:8080, :8080 or 8080")
     })
 }
 

@@ -8,7 +8,7 @@ use api::{Failure, Kind};
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::support::{Host, Conversation, Told, finish, pid, run, spawn, succeed};
+use crate::support::{Conversation, Host, Told, finish, pid, run, spawn, succeed};
 
 fn hello_app() -> Value {
     json!({"name": "hello", "release": "v7", "processes": ["web 2/2 up"], "url": "http://hello.localhost/"})
@@ -32,7 +32,10 @@ fn data_goes_to_stdout_and_progress_to_stderr() {
         client.request.operation
     });
     let told = run(&mut host.paas(["apps"]));
-    assert_eq!(told, Told { code: Some(0), stdout: "hello  v7  web 2/2 up  http://hello.localhost/\n".to_owned(), stderr: "looking\n".to_owned() });
+    assert_eq!(
+        told,
+        Told { code: Some(0), stdout: "hello  v7  web 2/2 up  http://hello.localhost/\n".to_owned(), stderr: "looking\n".to_owned() }
+    );
     let told = run(&mut host.paas(["apps", "--json"]));
     assert_eq!(serde_json::from_str::<Value>(&told.stdout).expect("JSON"), json!({"apps": [hello_app()]}));
     assert_eq!(server.join().expect("server"), ["apps", "apps"]);
@@ -127,7 +130,10 @@ fn ctrl_c_cancels_and_still_waits_for_the_outcome() {
         client.socket.send(&FromServer::Line("-----> Building".to_owned()), &[]).expect("line");
         asked.send(()).expect("told");
         let received = client.socket.receive::<FromClient>().expect("received").expect("there");
-        client.socket.send(&FromServer::Failure(Failure::new(Kind::Failed, "build.cancelled", "the build was cancelled")), &[]).expect("failed");
+        client
+            .socket
+            .send(&FromServer::Failure(Failure::new(Kind::Failed, "build.cancelled", "the build was cancelled")), &[])
+            .expect("failed");
         received.message
     });
     let mut child = spawn(&mut host.paas(["deploy", "-a", "hello"]));

@@ -41,7 +41,14 @@ fn git_over_ssh_is_handed_on_with_its_key_and_its_own_pipes() {
 #[test]
 fn what_is_not_git_is_refused_before_the_server_is_asked() {
     let host = Host::new();
-    for command in ["", "ls", "git-upload-archive 'hello'", "git-receive-pack '../x'", "git-receive-pack 'a' ; id", "git-lfs-authenticate hello upload"] {
+    for command in [
+        "",
+        "ls",
+        "git-upload-archive 'hello'",
+        "git-receive-pack '../x'",
+        "git-receive-pack 'a' ; id",
+        "git-lfs-authenticate hello upload",
+    ] {
         let told = run(&mut over_ssh(&host, command));
         assert!(matches!(told.code, Some(2 | 4)), "{command:?}: {told:?}");
         assert!(told.stderr.contains("fix: "), "{command:?}: {told:?}");

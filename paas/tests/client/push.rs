@@ -14,7 +14,7 @@ use api::wire::FromServer;
 
 use crate::frames::FrameSocket;
 use crate::protocol::{FromHook, Hello, ObjectKind, SourceDone, ToHook};
-use crate::support::{Host, Conversation, Told, git, run, spawn, succeed, wait};
+use crate::support::{Conversation, Host, Told, git, run, spawn, succeed, wait};
 
 /// A checkout with one commit on main, and the repository that it pushes to.
 struct Pushes {
@@ -66,7 +66,11 @@ impl Pushes {
     }
 
     /// Serves so many pushes; `decide` is the server's part of each.
-    fn serve<T: Send + 'static>(&self, count: usize, decide: impl Fn(Hello, FrameSocket) -> T + Send + 'static) -> JoinHandle<Vec<Option<T>>> {
+    fn serve<T: Send + 'static>(
+        &self,
+        count: usize,
+        decide: impl Fn(Hello, FrameSocket) -> T + Send + 'static,
+    ) -> JoinHandle<Vec<Option<T>>> {
         let repository = self.repository();
         self.host.answer("operator.sock", count, move |_, client| serve_git(&repository, client, &decide))
     }
@@ -148,9 +152,15 @@ fn a_push_streams_its_tree_shows_lines_and_moves_the_ref_with_the_verdict() {
     assert!(told.stderr.lines().any(|line| line.trim_end() == "remote: -----> Python app detected"), "{}", told.stderr);
     assert_eq!(pushes.remote_ref("refs/heads/main"), commit);
     let (hello, (done, files), (_, part)) = server.join().expect("server").remove(0).expect("decided");
-    assert_eq!((hello.options.as_slice(), hello.shallow, hello.head.as_deref()), (["accept-5xx".to_owned()].as_slice(), false, Some("refs/heads/main")));
+    assert_eq!(
+        (hello.options.as_slice(), hello.shallow, hello.head.as_deref()),
+        (["accept-5xx".to_owned()].as_slice(), false, Some("refs/heads/main"))
+    );
     let update = &hello.refs[0];
-    assert_eq!((update.name.as_str(), update.facts.commit.as_deref(), update.facts.kind), ("refs/heads/main", Some(commit.as_str()), Some(ObjectKind::Commit)));
+    assert_eq!(
+        (update.name.as_str(), update.facts.commit.as_deref(), update.facts.kind),
+        ("refs/heads/main", Some(commit.as_str()), Some(ObjectKind::Commit))
+    );
     assert!(update.facts.old_is_current && !update.facts.locked && !update.facts.forced && update.facts.conflict.is_none());
     assert_eq!(done.commit, commit);
     assert_eq!(files["Procfile"], (0o644, "web: python app.py\n".to_owned()));

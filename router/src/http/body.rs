@@ -230,8 +230,16 @@ mod tests {
     #[test]
     fn chunks_that_parsers_disagree_about_are_refused() {
         let bad: [&[u8]; 10] = [
-            b"4\nWiki\r\n", b"4 \r\nWiki\r\n", b" 4\r\nWiki\r\n", b"0x4\r\nWiki\r\n", b"+4\r\nWiki\r\n", b"\r\n",
-            b"4\r\nWikip", b"ffffffffffffffff\r\n", b"0\r\n\n", b"4;\x01\r\nWiki\r\n",
+            b"4\nWiki\r\n",
+            b"4 \r\nWiki\r\n",
+            b" 4\r\nWiki\r\n",
+            b"0x4\r\nWiki\r\n",
+            b"+4\r\nWiki\r\n",
+            b"\r\n",
+            b"4\r\nWikip",
+            b"ffffffffffffffff\r\n",
+            b"0\r\n\n",
+            b"4;\x01\r\nWiki\r\n",
         ];
         for input in bad {
             assert!(decode(Framing::Chunked, input, input.len()).is_err(), "{:?} was taken", input.escape_ascii());

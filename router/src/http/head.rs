@@ -115,10 +115,7 @@ fn field(line: &[u8], offset: usize) -> Result<Field, HttpError> {
     let trimmed = value.trim_ascii();
     let lead = value.len() - value.trim_ascii_start().len();
     let value_start = offset + colon + 1 + lead;
-    Ok(Field {
-        name: Span::new(offset, offset + colon),
-        value: Span::new(value_start, value_start + trimmed.len()),
-    })
+    Ok(Field { name: Span::new(offset, offset + colon), value: Span::new(value_start, value_start + trimmed.len()) })
 }
 
 /// RFC 9110's tchar.
@@ -150,8 +147,7 @@ pub(crate) fn content_length<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> 
 
 /// Whether a name belongs to one connection and is never passed on.
 pub(crate) fn is_hop_by_hop(name: &[u8]) -> bool {
-    const NAMES: [&str; 7] =
-        ["connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings"];
+    const NAMES: [&str; 7] = ["connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings"];
     NAMES.iter().any(|hop| name.eq_ignore_ascii_case(hop.as_bytes()))
         || name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"proxy") && matches!(name.get(5), None | Some(b'-')))
 }

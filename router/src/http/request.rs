@@ -10,8 +10,15 @@ use crate::limits;
 /// Names that only we may set, compared with `_` read as `-`: WSGI, Rack and PHP do not
 /// tell the two apart.
 const OURS: [&str; 9] = [
-    "x-forwarded-for", "x-forwarded-proto", "x-forwarded-port", "x-request-id", "x-request-start", "via", "forwarded",
-    "x-forwarded-host", "proxy",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-port",
+    "x-request-id",
+    "x-request-start",
+    "via",
+    "forwarded",
+    "x-forwarded-host",
+    "proxy",
 ];
 
 /// Who is asked for.
@@ -92,7 +99,9 @@ impl Request {
         let connection = |word| values("connection").any(|v| list_has(v.of(&bytes), word));
         let keep_alive = !connection("close") && (minor == 1 || connection("keep-alive"));
         let upgrade = values("upgrade").next().filter(|protocol| {
-            minor == 1 && framing == Framing::Empty && connection("upgrade")
+            minor == 1
+                && framing == Framing::Empty
+                && connection("upgrade")
                 && !list(protocol.of(&bytes)).any(|p| p.get(..2).is_some_and(|p| p.eq_ignore_ascii_case(b"h2")))
         });
         let wants_trailers = values("te").any(|v| list_has(v.of(&bytes), "trailers"));
@@ -135,10 +144,7 @@ impl Request {
     }
 
     fn values(&self, name: &'static str) -> impl Iterator<Item = &[u8]> {
-        self.fields
-            .iter()
-            .filter(move |f| f.name.of(&self.bytes).eq_ignore_ascii_case(name.as_bytes()))
-            .map(|f| f.value.of(&self.bytes))
+        self.fields.iter().filter(move |f| f.name.of(&self.bytes).eq_ignore_ascii_case(name.as_bytes())).map(|f| f.value.of(&self.bytes))
     }
 
     /// The client's own request id, if it is one that can be kept.
@@ -293,9 +299,9 @@ fn parse_authority(text: &[u8]) -> Result<(Host, Option<u16>), HttpError> {
             Err(_) => (Host::Name(name.to_ascii_lowercase()), port),
         }
     };
-    let port = port.filter(|port| !port.is_empty()).map(|port| {
-        if port.bytes().all(|b| b.is_ascii_digit()) { port.parse().map_err(|_| bad) } else { Err(bad) }
-    });
+    let port = port
+        .filter(|port| !port.is_empty())
+        .map(|port| if port.bytes().all(|b| b.is_ascii_digit()) { port.parse().map_err(|_| bad) } else { Err(bad) });
     Ok((host, port.transpose()?))
 }
 
@@ -327,9 +333,8 @@ mod tests {
 
     fn for_app(text: &str) -> String {
         let mut out = Vec::new();
-        let forwarded = Forwarded {
-            peer: "10.0.0.9".parse().expect("address"), scheme: "http", port: 80, request_id: "ID", start_unix_ms: 5,
-        };
+        let forwarded =
+            Forwarded { peer: "10.0.0.9".parse().expect("address"), scheme: "http", port: 80, request_id: "ID", start_unix_ms: 5 };
         parse(text).expect("valid").write_for_app(&forwarded, "fallback", &mut out);
         String::from_utf8_lossy(&out).replace("\r\n", "\n")
     }
@@ -376,8 +381,13 @@ mod tests {
             "POST / HTTP/1.1\nHost: a\nContent-Length: 3\nContent-Length: 4",
             "POST / HTTP/1.1\nHost: a\nContent-Length: 3, 3",
             "POST / HTTP/1.1\nHost: a\nContent-Length : 3",
-            "GET  / HTTP/1.1\nHost: a", "GET / HTTP/1.1 \nHost: a", "GET /a b HTTP/1.1\nHost: a", "GET /\0 HTTP/1.1\nHost: a",
-            "GET a HTTP/1.1\nHost: a", "G@T / HTTP/1.1\nHost: a", "GET /\tb HTTP/1.1\nHost: a",
+            "GET  / HTTP/1.1\nHost: a",
+            "GET / HTTP/1.1 \nHost: a",
+            "GET /a b HTTP/1.1\nHost: a",
+            "GET /\0 HTTP/1.1\nHost: a",
+            "GET a HTTP/1.1\nHost: a",
+            "G@T / HTTP/1.1\nHost: a",
+            "GET /\tb HTTP/1.1\nHost: a",
         ] {
             assert_eq!(parse(bad).expect_err(bad).status(), 400, "{bad}");
         }

@@ -37,10 +37,7 @@ impl Response {
         let fields = head::fields(&bytes, start)?;
         let values = |name: &'static str| {
             let bytes = &bytes;
-            fields
-                .iter()
-                .filter(move |f| f.name.of(bytes).eq_ignore_ascii_case(name.as_bytes()))
-                .map(move |f| f.value.of(bytes))
+            fields.iter().filter(move |f| f.name.of(bytes).eq_ignore_ascii_case(name.as_bytes())).map(move |f| f.value.of(bytes))
         };
         let encodings: Vec<&[u8]> = values("transfer-encoding").collect();
         let chunked = match encodings[..] {
@@ -120,10 +117,7 @@ impl Response {
     }
 
     fn values(&self, name: &'static str) -> impl Iterator<Item = &[u8]> {
-        self.fields
-            .iter()
-            .filter(move |f| f.name.of(&self.bytes).eq_ignore_ascii_case(name.as_bytes()))
-            .map(|f| f.value.of(&self.bytes))
+        self.fields.iter().filter(move |f| f.name.of(&self.bytes).eq_ignore_ascii_case(name.as_bytes())).map(|f| f.value.of(&self.bytes))
     }
 }
 
@@ -164,7 +158,8 @@ mod tests {
 
     #[test]
     fn an_answer_keeps_order_and_case_and_loses_what_belongs_to_the_hop() {
-        let given = "HTTP/1.0 200 Very OK\nset-cookie: a\nSet-Cookie: b\nConnection: close, X-Hop\nX-Hop: 1\nKeep-Alive: 5\nContent-Length: 3";
+        let given =
+            "HTTP/1.0 200 Very OK\nset-cookie: a\nSet-Cookie: b\nConnection: close, X-Hop\nX-Hop: 1\nKeep-Alive: 5\nContent-Length: 3";
         let expected = "HTTP/1.1 200 Very OK\nset-cookie: a\nSet-Cookie: b\nContent-Length: 3\n\n";
         assert_eq!(for_client(given, CLIENT), expected);
         assert!(!parse(given, false).expect("valid").reusable);
@@ -190,9 +185,15 @@ mod tests {
 
     #[test]
     fn broken_answers_are_refused() {
-        for bad in ["HTTP/1.1 20 OK", "HTTP/1.1 2000 OK", "HTTP/2 200 OK", "HTTP/1.1 200 OK\nTransfer-Encoding: gzip",
-            "HTTP/1.1 200 OK\nContent-Length: 1\nContent-Length: 2", "HTTP/1.1 200 OK\nA : b", "hello"]
-        {
+        for bad in [
+            "HTTP/1.1 20 OK",
+            "HTTP/1.1 2000 OK",
+            "HTTP/2 200 OK",
+            "HTTP/1.1 200 OK\nTransfer-Encoding: gzip",
+            "HTTP/1.1 200 OK\nContent-Length: 1\nContent-Length: 2",
+            "HTTP/1.1 200 OK\nA : b",
+            "hello",
+        ] {
             assert!(parse(bad, false).is_err(), "{bad} was taken");
         }
     }

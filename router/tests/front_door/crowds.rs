@@ -5,9 +5,9 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use model::Pool;
+use router::Timeouts;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
-use router::Timeouts;
 
 use crate::support::{App, Front, alone, get, resident, routes, within};
 
@@ -35,18 +35,21 @@ fn thousands_of_idle_connections_cost_little_memory() {
         let front = Front::start().await;
         let app = App::saying("hello").await;
         front.serve("hello", &[app.port]).await;
-        let (front, clients, before) = within("every answer", tokio::task::spawn_blocking(move || {
-            status(&mut visit(&front));
-            let before = resident();
-            let clients: Vec<_> = (0..COUNT)
-                .map(|_| {
-                    let mut client = visit(&front);
-                    assert_eq!(status(&mut client), "HTTP/1.1 200");
-                    client
-                })
-                .collect();
-            (front, clients, before)
-        }))
+        let (front, clients, before) = within(
+            "every answer",
+            tokio::task::spawn_blocking(move || {
+                status(&mut visit(&front));
+                let before = resident();
+                let clients: Vec<_> = (0..COUNT)
+                    .map(|_| {
+                        let mut client = visit(&front);
+                        assert_eq!(status(&mut client), "HTTP/1.1 200");
+                        client
+                    })
+                    .collect();
+                (front, clients, before)
+            }),
+        )
         .await
         .expect("every client was answered");
         let each = resident().saturating_sub(before) / COUNT as u64;
@@ -81,12 +84,15 @@ fn out_of_descriptors_the_router_does_not_spin_and_recovers() {
         assert!(spent < 300, "{spent} ms of a second were spent on waiting");
         let mut waiting = clients.split_off(50);
         drop(clients);
-        within("the answers", tokio::task::spawn_blocking(move || {
-            for client in &mut waiting {
-                client.set_read_timeout(Some(Duration::from_secs(10))).expect("set");
-                assert_eq!(status(client), "HTTP/1.1 503");
-            }
-        }))
+        within(
+            "the answers",
+            tokio::task::spawn_blocking(move || {
+                for client in &mut waiting {
+                    client.set_read_timeout(Some(Duration::from_secs(10))).expect("set");
+                    assert_eq!(status(client), "HTTP/1.1 503");
+                }
+            }),
+        )
         .await
         .expect("everyone is answered");
     });

@@ -109,7 +109,11 @@ async fn crashed_and_stopped_apps_have_pages_in_the_visitors_form() {
     front.route("stopped", Pool::Stopped).await;
     for (name, code) in [("crashed", "H10"), ("stopped", "H14")] {
         let mut wire = front.visit().await;
-        for (accept, kind) in [("text/html,*/*;q=0.8", "text/html; charset=utf-8"), ("application/json", "application/json"), ("*/*", "text/plain; charset=utf-8")] {
+        for (accept, kind) in [
+            ("text/html,*/*;q=0.8", "text/html; charset=utf-8"),
+            ("application/json", "application/json"),
+            ("*/*", "text/plain; charset=utf-8"),
+        ] {
             wire.send(format!("GET / HTTP/1.1\r\nHost: {name}.test\r\nAccept: {accept}\r\n\r\n")).await;
             let answer = wire.answer().await;
             assert_eq!((answer.status, field(&answer.head, "content-type")), (503, Some(kind)));

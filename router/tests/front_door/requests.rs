@@ -86,7 +86,10 @@ async fn host_names_lead_to_apps_without_case_port_and_trailing_dot() {
     let mut wire = front.visit().await;
     wire.send("GET /b%C3%BC//../%2F?q=\u{fc}#f HTTP/1.1\r\nHost: Hello.test:8080\r\nX-E: \r\nX-Two: 1\r\nx-two: \u{e9}\r\n\r\n").await;
     let seen = wire.answer().await.text();
-    assert!(seen.starts_with("GET /b%C3%BC//../%2F?q=\u{fc}#f HTTP/1.1\r\nHost: Hello.test:8080\r\nX-E: \r\nX-Two: 1\r\nx-two: \u{e9}\r\n"), "{seen}");
+    assert!(
+        seen.starts_with("GET /b%C3%BC//../%2F?q=\u{fc}#f HTTP/1.1\r\nHost: Hello.test:8080\r\nX-E: \r\nX-Two: 1\r\nx-two: \u{e9}\r\n"),
+        "{seen}"
+    );
     assert_eq!(field(&seen, "x-forwarded-for"), Some("127.0.0.1"));
     assert_eq!(field(&seen, "x-forwarded-port"), Some(front.address.port().to_string().as_str()));
     assert_eq!(field(&seen, "x-request-id").map(str::len), Some(36));
@@ -268,12 +271,20 @@ async fn each_request_leaves_one_line_in_herokus_format() {
     front.serve("hello", &[app.port]).await;
     front.route("down", Pool::Stopped).await;
     let mut wire = front.visit().await;
-    wire.send("GET /x?\"y HTTP/1.1\r\nHost: hello.test\r\nX-Request-Id: abcdefghijklmnopqrstuvwxyz\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n").await;
+    wire.send("GET /x?\"y HTTP/1.1\r\nHost: hello.test\r\nX-Request-Id: abcdefghijklmnopqrstuvwxyz\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n")
+        .await;
     assert_eq!(wire.answer().await.status, 200);
     assert_eq!(front.get("down").await.status, 503);
     let lines = front.access_lines(2).await;
     let shown = lines[0].split(" connect=").next().expect("a line");
-    assert_eq!(shown, "at=info method=GET path=\"/x?%22y\" host=hello.test request_id=abcdefghijklmnopqrstuvwxyz fwd=\"1.2.3.4, 127.0.0.1\" dyno=web.1");
+    assert_eq!(
+        shown,
+        "at=info method=GET path=\"/x?%22y\" host=hello.test request_id=abcdefghijklmnopqrstuvwxyz fwd=\"1.2.3.4, 127.0.0.1\" dyno=web.1"
+    );
     assert!(lines[0].contains(" status=200 bytes=5 protocol=http"), "{}", lines[0]);
-    assert!(lines[1].starts_with("at=error code=H14 desc=\"No web processes running\" method=GET path=\"/\" host=down.test "), "{}", lines[1]);
+    assert!(
+        lines[1].starts_with("at=error code=H14 desc=\"No web processes running\" method=GET path=\"/\" host=down.test "),
+        "{}",
+        lines[1]
+    );
 }

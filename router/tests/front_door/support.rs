@@ -130,7 +130,12 @@ impl Front {
         let control = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
-        let router = Router::start(control.try_clone().expect("a copy"), listener.try_clone().expect("a copy"), folder.path().join("logs"), timeouts);
+        let router = Router::start(
+            control.try_clone().expect("a copy"),
+            listener.try_clone().expect("a copy"),
+            folder.path().join("logs"),
+            timeouts,
+        );
         drop(control);
         let (client, events) = RouterClient::connect(socket);
         let mut front = Self { address, client, events, folder, router, listener };
@@ -425,7 +430,9 @@ impl Wire {
 
 /// The value of a field in a head.
 pub(crate) fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
-    head.lines().skip(1).find_map(|line| line.split_once(':').filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()))
+    head.lines()
+        .skip(1)
+        .find_map(|line| line.split_once(':').filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()))
 }
 
 /// A listening socket as a descriptor, and its address.

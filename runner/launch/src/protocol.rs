@@ -110,9 +110,7 @@ impl Frame {
             }
             Self::Bind(address) => head(BIND).bytes(ADDRESS, address.to_string().as_bytes()),
             Self::PrepareApp(app) => head(PREPARE_APP).number(APP, (*app).into()),
-            Self::Remove { app, subject } => {
-                head(REMOVE).number(APP, (*app).into()).bytes(SUBJECT, subject.as_bytes())
-            }
+            Self::Remove { app, subject } => head(REMOVE).number(APP, (*app).into()).bytes(SUBJECT, subject.as_bytes()),
             Self::Kill { signal } => head(KILL).signed(SIGNAL, (*signal).into()),
             Self::WriteAuthorizedKeys => head(WRITE_AUTHORIZED_KEYS),
         }
@@ -137,9 +135,7 @@ impl Frame {
             }),
             BIND => Self::Bind(parts.address.ok_or(Malformed::Missing("the address"))?),
             PREPARE_APP => Self::PrepareApp(parts.app()?),
-            REMOVE => {
-                Self::Remove { app: parts.app()?, subject: parts.subject.ok_or(Malformed::Missing("the subject"))? }
-            }
+            REMOVE => Self::Remove { app: parts.app()?, subject: parts.subject.ok_or(Malformed::Missing("the subject"))? },
             KILL => Self::Kill { signal: parts.signal.ok_or(Malformed::Missing("the signal"))? },
             WRITE_AUTHORIZED_KEYS => Self::WriteAuthorizedKeys,
             _ => return Err(Malformed::Unknown(KIND)),

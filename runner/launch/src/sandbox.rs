@@ -8,8 +8,8 @@ use shim::operation::Source;
 
 use crate::host::HostCapabilities;
 use crate::limits::{
-    BUILD_TEMPORARY_BYTES, POSTGRES_SHARED_MEMORY_BYTES, ROOT_BYTES, SHARED_MEMORY_BYTES, SHARED_MEMORY_INODES,
-    TEMPORARY_BYTES, TEMPORARY_INODES,
+    BUILD_TEMPORARY_BYTES, POSTGRES_SHARED_MEMORY_BYTES, ROOT_BYTES, SHARED_MEMORY_BYTES, SHARED_MEMORY_INODES, TEMPORARY_BYTES,
+    TEMPORARY_INODES,
 };
 use crate::names::{FolderOwner, WipeSubject, is_name, is_sha256};
 use crate::{LaunchError, Profile};
@@ -138,10 +138,7 @@ fn mounts(list: &mut Vec<Operation>, host: &HostCapabilities, request: &Request,
         }
         (Profile::Wipe, Subject::Wipe(subject)) => {
             list.extend(subject.folder(app).map(|(path, owner)| Operation::Bind {
-                source: Source::Beneath {
-                    path,
-                    owner: if owner == FolderOwner::User { user } else { platform_owner(host, user) },
-                },
+                source: Source::Beneath { path, owner: if owner == FolderOwner::User { user } else { platform_owner(host, user) } },
                 target: "target".to_owned(),
                 writable: true,
                 devices: false,

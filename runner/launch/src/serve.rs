@@ -48,29 +48,18 @@ impl Launch {
     fn answer(&mut self, packet: &[u8], descriptors: Vec<OwnedFd>) {
         let mut descriptors = descriptors.into_iter();
         let Some(reply) = descriptors.next() else { return };
-        let done = Frame::decode(packet)
-            .map_err(LaunchError::from)
-            .and_then(|frame| self.perform(frame, &reply, descriptors.collect()));
+        let done = Frame::decode(packet).map_err(LaunchError::from).and_then(|frame| self.perform(frame, &reply, descriptors.collect()));
         let (report, descriptor) = match done {
             Ok(None) => return,
             Ok(Some(Done(descriptor))) => (Report::Done, descriptor),
             Err(error) => (error.to_report(), None),
         };
         // Whoever asked may be gone: then nobody misses the answer.
-        let _ = wire_socket::try_send(
-            reply.as_fd(),
-            &report.encode(),
-            descriptor.as_ref().map(AsFd::as_fd).as_slice(),
-        );
+        let _ = wire_socket::try_send(reply.as_fd(), &report.encode(), descriptor.as_ref().map(AsFd::as_fd).as_slice());
     }
 
     /// `None`: stage 0 and the shim report themselves.
-    fn perform(
-        &mut self,
-        frame: Frame,
-        reply: &OwnedFd,
-        descriptors: Vec<OwnedFd>,
-    ) -> Result<Option<Done>, LaunchError> {
+    fn perform(&mut self, frame: Frame, reply: &OwnedFd, descriptors: Vec<OwnedFd>) -> Result<Option<Done>, LaunchError> {
         match frame {
             Frame::Run(run) => {
                 let (request, given) = check(&run, descriptors)?;

@@ -70,12 +70,7 @@ fn refuse_unless_sealed(spec: &OwnedFd) -> Result<(), LaunchError> {
 }
 
 /// Runs stage 0 to its end. What happens in it is reported by it, on `reply`.
-pub(crate) fn stage(
-    shim: &PathBuf,
-    list: &[Operation],
-    reply: &OwnedFd,
-    run: RunDescriptors,
-) -> Result<(), LaunchError> {
+pub(crate) fn stage(shim: &PathBuf, list: &[Operation], reply: &OwnedFd, run: RunDescriptors) -> Result<(), LaunchError> {
     let operations = memfd(&operation::encode(list)).step("write the operations")?;
     for descriptor in run.inherited().chain([reply, &operations]) {
         rustix::io::fcntl_setfd(descriptor, FdFlags::empty()).step("pass a descriptor on")?;

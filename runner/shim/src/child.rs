@@ -42,20 +42,13 @@ pub(crate) struct Gate {
 }
 
 /// Returns only when something went wrong before the child was let go.
-pub(crate) fn run(
-    operations: &[Operation],
-    spec: OwnedFd,
-    outputs: Outputs,
-    descriptors: &[OwnedFd],
-    mut gate: Gate,
-) -> Outcome {
+pub(crate) fn run(operations: &[Operation], spec: OwnedFd, outputs: Outputs, descriptors: &[OwnedFd], mut gate: Gate) -> Outcome {
     for operation in operations {
         privileged(operation)?;
     }
     // After the change of user, which clears it. PID 1's death ends the namespace anyway;
     // this holds on whatever lies between.
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
-        .step("end with the supervisor")?;
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).step("end with the supervisor")?;
     if nix::unistd::getppid().as_raw() != 1 {
         return Err(Failure::invalid("the child", "its supervisor is gone"));
     }
@@ -96,8 +89,7 @@ fn start(command: &Command, spec: &Spec, outputs: Outputs, descriptors: &[OwnedF
 type Told = (String, io::Error, i32);
 
 fn attempt(command: &Command, spec: &Spec, outputs: Outputs, descriptors: &[OwnedFd]) -> Result<Infallible, Told> {
-    prepare_descriptors(outputs, descriptors)
-        .map_err(|error| ("descriptors".to_owned(), error, NOT_EXECUTABLE_EXIT))?;
+    prepare_descriptors(outputs, descriptors).map_err(|error| ("descriptors".to_owned(), error, NOT_EXECUTABLE_EXIT))?;
     nix::unistd::chdir(spec.working_directory.as_slice())
         .map_err(|error| (lossy(&spec.working_directory), error.into(), NOT_EXECUTABLE_EXIT))?;
     command.execute().map_err(|error| {
@@ -124,8 +116,7 @@ pub(crate) fn limit_core() -> Outcome {
 fn limit_files(wanted: u64) -> Outcome {
     let limit = rustix::process::getrlimit(Resource::Nofile);
     let soft = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
-    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: Some(soft), maximum: limit.maximum })
-        .step("limit open files")
+    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: Some(soft), maximum: limit.maximum }).step("limit open files")
 }
 
 fn reset_signals() -> Outcome {

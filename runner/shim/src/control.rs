@@ -112,10 +112,7 @@ impl Reply {
         Ok(match kind {
             WELCOME => Self::Welcome { version: number(body, FIRST)? },
             TAKEN => Self::Taken,
-            STATE => Self::State {
-                stopping: number(body, FIRST)? != 0,
-                started_unix_ms: number(body, SECOND)?.cast_signed(),
-            },
+            STATE => Self::State { stopping: number(body, FIRST)? != 0, started_unix_ms: number(body, SECOND)?.cast_signed() },
             REFUSED => Self::Refused,
             unknown => return Err(Malformed::Unknown(unknown)),
         })
@@ -163,12 +160,7 @@ mod tests {
         for request in requests {
             assert_eq!(Request::decode(&request.encode()), Ok(request));
         }
-        let replies = [
-            Reply::Welcome { version: 1 },
-            Reply::Taken,
-            Reply::State { stopping: true, started_unix_ms: -5 },
-            Reply::Refused,
-        ];
+        let replies = [Reply::Welcome { version: 1 }, Reply::Taken, Reply::State { stopping: true, started_unix_ms: -5 }, Reply::Refused];
         for reply in replies {
             assert_eq!(Reply::decode(&reply.encode()), Ok(reply));
         }

@@ -15,8 +15,7 @@ use crate::files;
 /// names the shim to whoever connects.
 pub(crate) fn listen() -> Outcome<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
-        .step("make the control socket")?;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).step("make the control socket")?;
     files::remove(record::SOCKET).step("remove an old control socket")?;
     let address = SocketAddrUnix::new(record::SOCKET).step("name the control socket")?;
     rustix::net::bind(&socket, &address).step("bind the control socket")?;

@@ -84,8 +84,7 @@ impl Invocation {
             ("log", [folder, child @ ..]) => (OutputDescriptors::Log(*folder), child),
             ("inherit" | "terminal", [stdin, stdout, stderr, child @ ..]) => {
                 let terminal = kind == "terminal";
-                let output =
-                    OutputDescriptors::Inherit { stdin: *stdin, stdout: *stdout, stderr: *stderr, terminal };
+                let output = OutputDescriptors::Inherit { stdin: *stdin, stdout: *stdout, stderr: *stderr, terminal };
                 (output, child)
             }
             _ => return Err(Malformed::Missing("an output")),
@@ -103,10 +102,7 @@ mod tests {
 
     #[test]
     fn arguments_read_back() {
-        let outputs = [
-            OutputDescriptors::Log(9),
-            OutputDescriptors::Inherit { stdin: 10, stdout: 11, stderr: 12, terminal: true },
-        ];
+        let outputs = [OutputDescriptors::Log(9), OutputDescriptors::Inherit { stdin: 10, stdout: 11, stderr: 12, terminal: true }];
         for output in outputs {
             let child = vec![13, 14];
             let given = Invocation { operations: 3, spec: 4, reply: 5, lock: 6, folder: 7, output, child };

@@ -131,8 +131,7 @@ impl Keeper {
     }
 
     fn is_over(&self, now: Instant) -> bool {
-        self.drain_until
-            .is_some_and(|until| until <= now || self.kept.captures.iter().all(|capture| capture.pipe().is_none()))
+        self.drain_until.is_some_and(|until| until <= now || self.kept.captures.iter().all(|capture| capture.pipe().is_none()))
     }
 
     /// Sleeps until something happens or is due.
@@ -146,8 +145,7 @@ impl Keeper {
         let timeout = next.map(|at| at.saturating_duration_since(now) + Duration::from_millis(1));
         let timeout = timeout.and_then(|time| Timespec::try_from(time).ok());
 
-        let captures: Vec<_> =
-            self.kept.captures.iter().enumerate().filter_map(|(index, c)| Some((index, c.pipe()?))).collect();
+        let captures: Vec<_> = self.kept.captures.iter().enumerate().filter_map(|(index, c)| Some((index, c.pipe()?))).collect();
         let listens = self.accept_from.is_none() && self.conversations.len() < CONVERSATIONS_MAX;
         let mut watched = vec![PollFd::from_borrowed_fd(self.kept.signals.as_fd(), PollFlags::IN)];
         watched.extend(captures.iter().map(|(_, pipe)| PollFd::from_borrowed_fd(*pipe, PollFlags::IN)));
@@ -219,9 +217,7 @@ impl Keeper {
                 Ok(signal) if self.child_ended.is_none() && kill(self.kept.pid, signal).is_ok() => Reply::Taken,
                 _ => Reply::Refused,
             },
-            Request::Status => {
-                Reply::State { stopping: self.stop_at.is_some(), started_unix_ms: self.kept.started_unix_ms }
-            }
+            Request::Status => Reply::State { stopping: self.stop_at.is_some(), started_unix_ms: self.kept.started_unix_ms },
             Request::Hello { .. } => Reply::Refused,
         }
     }

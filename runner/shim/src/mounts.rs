@@ -36,18 +36,10 @@ pub(crate) fn new_root(root_folder: BorrowedFd<'_>, at: &str, bytes: u64) -> Out
 }
 
 /// Shows a part of the host.
-pub(crate) fn bind(
-    root_folder: Option<BorrowedFd<'_>>,
-    source: &Source,
-    target: &str,
-    writable: bool,
-    devices: bool,
-) -> Outcome {
+pub(crate) fn bind(root_folder: Option<BorrowedFd<'_>>, source: &Source, target: &str, writable: bool, devices: bool) -> Outcome {
     let name = source.to_string();
     let opened = match source {
-        Source::Host { path } => {
-            rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).step(&name)?
-        }
+        Source::Host { path } => rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).step(&name)?,
         Source::Beneath { path, owner } => open_owned(root_folder, path, *owner)?,
     };
     let is_folder = FileType::from_raw_mode(rustix::fs::fstat(&opened).step(&name)?.st_mode) == FileType::Directory;
@@ -56,10 +48,8 @@ pub(crate) fn bind(
     } else {
         files::make_file(target, b"").step(target)?;
     }
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE
-        | OpenTreeFlags::OPEN_TREE_CLOEXEC
-        | OpenTreeFlags::AT_EMPTY_PATH
-        | OpenTreeFlags::AT_RECURSIVE;
+    let flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH | OpenTreeFlags::AT_RECURSIVE;
     let tree = rustix::mount::open_tree(&opened, c"", flags).step(&format!("bind {name}"))?;
     restrict(tree.as_fd(), writable, devices).step(&format!("restrict {name}"))?;
     rustix::mount::move_mount(&tree, c"", rustix::fs::CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
@@ -82,8 +72,7 @@ pub(crate) fn overlay(root_folder: Option<BorrowedFd<'_>>, layers: &Layers<'_>, 
     let work = open_owned(root_folder, layers.work, layers.owner)?;
     files::make_folders(target, 0o755).step(target)?;
     let attributes = if layers.user_attributes { ",userxattr" } else { "" };
-    let options =
-        format!("lowerdir={},upperdir={},workdir={}{attributes}", link(&lower), link(&upper), link(&work));
+    let options = format!("lowerdir={},upperdir={},workdir={}{attributes}", link(&lower), link(&upper), link(&work));
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     privileges::with_file_user(layers.owner, || {
         mount(Some("overlay"), target, Some("overlay"), flags, Some(options.as_str())).step("mount the writable layer")
@@ -100,8 +89,7 @@ pub(crate) fn tmpfs(target: &str, mode: u32, bytes: u64, inodes: u64) -> Outcome
 pub(crate) fn terminals(target: &str) -> Outcome {
     files::make_folders(target, 0o755).step(target)?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
-    mount(Some("devpts"), target, Some("devpts"), flags, Some("newinstance,ptmxmode=0666,mode=0620"))
-        .step("mount a devpts")
+    mount(Some("devpts"), target, Some("devpts"), flags, Some("newinstance,ptmxmode=0666,mode=0620")).step("mount a devpts")
 }
 
 /// Must come before the old root goes: in a user namespace the kernel wants to see a
@@ -150,15 +138,10 @@ fn set_attributes(mount: BorrowedFd<'_>, set: u64, flags: libc::c_int) -> io::Re
 }
 
 fn open_owned(root_folder: Option<BorrowedFd<'_>>, path: &str, owner: u32) -> Outcome<OwnedFd> {
-    let root_folder =
-        root_folder.ok_or_else(|| Failure::invalid(path, "no root folder was named before it"))?;
+    let root_folder = root_folder.ok_or_else(|| Failure::invalid(path, "no root folder was named before it"))?;
     let opened = open_beneath(root_folder, path)?;
     let found = rustix::fs::fstat(&opened).step(path)?.st_uid;
-    if found == owner {
-        Ok(opened)
-    } else {
-        Err(Failure::invalid(path, format!("it belongs to user {found}, not to {owner}")))
-    }
+    if found == owner { Ok(opened) } else { Err(Failure::invalid(path, format!("it belongs to user {found}, not to {owner}"))) }
 }
 
 fn open_beneath(root_folder: BorrowedFd<'_>, path: &str) -> Outcome<OwnedFd> {

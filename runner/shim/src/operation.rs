@@ -241,18 +241,12 @@ impl Operation {
             Self::Hostname(name) => (code::HOSTNAME, text(part::TARGET, name)),
             Self::RootFolder(path) => (code::ROOT_FOLDER, text(part::TARGET, path)),
             Self::NewRoot { at, bytes } => (code::NEW_ROOT, text(part::TARGET, at).number(part::BYTES, *bytes)),
-            Self::Directory { path, mode } => {
-                (code::DIRECTORY, text(part::TARGET, path).number(part::MODE, (*mode).into()))
-            }
-            Self::Symlink { path, target } => {
-                (code::SYMLINK, text(part::TARGET, path).bytes(part::CONTENTS, target.as_bytes()))
-            }
+            Self::Directory { path, mode } => (code::DIRECTORY, text(part::TARGET, path).number(part::MODE, (*mode).into())),
+            Self::Symlink { path, target } => (code::SYMLINK, text(part::TARGET, path).bytes(part::CONTENTS, target.as_bytes())),
             Self::File { path, contents } => (code::FILE, text(part::TARGET, path).bytes(part::CONTENTS, contents)),
             Self::Bind { source, target, writable, devices } => (
                 code::BIND,
-                source.put(text(part::TARGET, target))
-                    .number(part::WRITABLE, (*writable).into())
-                    .number(part::DEVICES, (*devices).into()),
+                source.put(text(part::TARGET, target)).number(part::WRITABLE, (*writable).into()).number(part::DEVICES, (*devices).into()),
             ),
             Self::Overlay { lower, upper, work, owner, target, user_attributes } => (
                 code::OVERLAY,
@@ -265,10 +259,7 @@ impl Operation {
             ),
             Self::Tmpfs { target, mode, bytes, inodes } => (
                 code::TMPFS,
-                text(part::TARGET, target)
-                    .number(part::MODE, (*mode).into())
-                    .number(part::BYTES, *bytes)
-                    .number(part::INODES, *inodes),
+                text(part::TARGET, target).number(part::MODE, (*mode).into()).number(part::BYTES, *bytes).number(part::INODES, *inodes),
             ),
             Self::Terminals { target } => (code::TERMINALS, text(part::TARGET, target)),
             Self::ForkSupervisor => (code::FORK_SUPERVISOR, body),
@@ -291,9 +282,7 @@ impl Operation {
 impl Source {
     fn put(&self, body: Encoder) -> Encoder {
         match self {
-            Self::Beneath { path, owner } => {
-                body.bytes(part::BENEATH, path.as_bytes()).number(part::UID, (*owner).into())
-            }
+            Self::Beneath { path, owner } => body.bytes(part::BENEATH, path.as_bytes()).number(part::UID, (*owner).into()),
             Self::Host { path } => body.bytes(part::HOST, path.as_bytes()),
         }
     }

@@ -99,11 +99,7 @@ impl ExitRecord {
         } else {
             Ended::Code(parsed(text, "code")?)
         };
-        Ok(Self {
-            ended,
-            stop_timed_out: value(text, "stop_timed_out") == Some("true"),
-            ended_unix_ms: parsed(text, "ended_unix_ms")?,
-        })
+        Ok(Self { ended, stop_timed_out: value(text, "stop_timed_out") == Some("true"), ended_unix_ms: parsed(text, "ended_unix_ms")? })
     }
 }
 

@@ -48,8 +48,7 @@ impl Reply {
 /// `shim apply …`; returns in stage 0, in PID 1 when the run is over, and in the child
 /// only if it could not be executed.
 pub(crate) fn apply(words: &[String]) -> Outcome {
-    let invocation =
-        Invocation::from_arguments(words).map_err(|error| Failure::invalid("read the arguments", error))?;
+    let invocation = Invocation::from_arguments(words).map_err(|error| Failure::invalid("read the arguments", error))?;
     close_others(invocation.descriptors())?;
     let mut reply = Reply(Some(take(invocation.reply)?));
     let done = run(&invocation, &mut reply);
@@ -98,10 +97,7 @@ fn take_output(output: OutputDescriptors) -> Outcome<Output> {
 }
 
 /// The operations before and behind a mark that must be there.
-pub(crate) fn split_at<'a>(
-    list: &'a [Operation],
-    mark: &Operation,
-) -> Outcome<(&'a [Operation], &'a [Operation])> {
+pub(crate) fn split_at<'a>(list: &'a [Operation], mark: &Operation) -> Outcome<(&'a [Operation], &'a [Operation])> {
     let at = list.iter().position(|operation| operation == mark);
     let at = at.ok_or_else(|| Failure::invalid("read the operations", format!("no `{mark}`")))?;
     Ok((&list[..at], &list[at + 1..]))
@@ -133,9 +129,7 @@ fn apply_one(operation: &Operation, root_folder: &mut Option<OwnedFd>) -> Outcom
         Operation::Directory { path, mode } => files::make_folders(path, *mode).step(path),
         Operation::Symlink { path, target } => files::make_link(path, target).step(path),
         Operation::File { path, contents } => files::make_file(path, contents).step(path),
-        Operation::Bind { source, target, writable, devices } => {
-            mounts::bind(root, source, target, *writable, *devices)
-        }
+        Operation::Bind { source, target, writable, devices } => mounts::bind(root, source, target, *writable, *devices),
         Operation::Overlay { lower, upper, work, owner, target, user_attributes } => {
             let layers = Layers { lower, upper, work, owner: *owner, user_attributes: *user_attributes };
             mounts::overlay(root, &layers, target)

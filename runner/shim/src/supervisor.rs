@@ -128,12 +128,8 @@ fn read_stop_signal(spec: OwnedFd) -> Outcome<Signal> {
 /// since paths of sockets are limited to 108 bytes.
 fn take_run_folder(folder: BorrowedFd<'_>, identity: &HostIdentity, started_unix_ms: i64) -> Outcome<OwnedFd> {
     rustix::process::fchdir(folder).step("enter the run folder")?;
-    let record = ProcessRecord {
-        shim_pid: identity.pid,
-        start_ticks: identity.start_ticks,
-        boot_id: identity.boot_id.clone(),
-        started_unix_ms,
-    };
+    let record =
+        ProcessRecord { shim_pid: identity.pid, start_ticks: identity.start_ticks, boot_id: identity.boot_id.clone(), started_unix_ms };
     files::write_record(record::PROCESS, &record.encode()).step("write the process record")?;
     conversation::listen()
 }

@@ -20,12 +20,7 @@ pub fn try_send(socket: BorrowedFd<'_>, packet: &[u8], descriptors: &[BorrowedFd
     send_flagged(socket, packet, descriptors, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
 }
 
-fn send_flagged(
-    socket: BorrowedFd<'_>,
-    packet: &[u8],
-    descriptors: &[BorrowedFd<'_>],
-    flags: SendFlags,
-) -> io::Result<()> {
+fn send_flagged(socket: BorrowedFd<'_>, packet: &[u8], descriptors: &[BorrowedFd<'_>], flags: SendFlags) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(PACKET_DESCRIPTORS_MAX))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     if !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
@@ -51,11 +46,7 @@ pub fn try_receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Opti
     receive_flagged(socket, buffer, RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT)
 }
 
-fn receive_flagged(
-    socket: BorrowedFd<'_>,
-    buffer: &mut [u8],
-    flags: RecvFlags,
-) -> io::Result<Option<(usize, Vec<OwnedFd>)>> {
+fn receive_flagged(socket: BorrowedFd<'_>, buffer: &mut [u8], flags: RecvFlags) -> io::Result<Option<(usize, Vec<OwnedFd>)>> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(PACKET_DESCRIPTORS_MAX))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let message = loop {

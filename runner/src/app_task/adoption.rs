@@ -21,11 +21,7 @@ impl AppTask {
         found.sort_by_key(|found| std::cmp::Reverse(number(found)));
         for Found { folder, record, state } in found {
             let Some(run) = RunId::from_folder(&self.target.app, &folder) else { continue };
-            let key = SlotKey {
-                version: run.version,
-                process_type: run.instance.process_type.clone(),
-                ordinal: run.instance.ordinal,
-            };
+            let key = SlotKey { version: run.version, process_type: run.instance.process_type.clone(), ordinal: run.instance.ordinal };
             match state {
                 FoundState::Live(live) => self.adopt_live(&key, &run, live, record),
                 FoundState::Ended(end) => self.adopt_ended(&key, &run, record, &end),
@@ -78,10 +74,7 @@ impl AppTask {
         self.jobs.spawn(self.subject(key, run).tidy());
         let unix_ms = self.host.unix_ms();
         let record = record.unwrap_or_default();
-        let slot = self
-            .slots
-            .entry(key.clone())
-            .or_insert_with(|| Slot::new(key.process_type.is_web(), record.restart_seen, unix_ms));
+        let slot = self.slots.entry(key.clone()).or_insert_with(|| Slot::new(key.process_type.is_web(), record.restart_seen, unix_ms));
         if slot.last_end.is_some() {
             return;
         }

@@ -2,8 +2,8 @@
 
 use super::{AppTask, Arc, InstanceEvent, RunEnd, Slot, SlotKey, State, instance_task};
 use crate::lifecycle::Effects;
-use crate::silence::{SilenceClock, restart_window};
 use crate::limits::REQUEST_TIMEOUT;
+use crate::silence::{SilenceClock, restart_window};
 use crate::slot::Pending;
 use model::ExitStatus;
 

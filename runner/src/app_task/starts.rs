@@ -1,8 +1,8 @@
 //! Starting runs: in turn, on a free port, and never twice.
 
 use super::{
-    AppTask, Arc, BOOT_TIMEOUT, BOOT_TIMEOUT_OF_LAST, Done, InstanceEvent, LAUNCH_RETRY, LAUNCH_WAIT, Live, Mono,
-    Slot, SlotKey, StartFailure, Startup, State, reconcile,
+    AppTask, Arc, BOOT_TIMEOUT, BOOT_TIMEOUT_OF_LAST, Done, InstanceEvent, LAUNCH_RETRY, LAUNCH_WAIT, Live, Mono, Slot, SlotKey,
+    StartFailure, Startup, State, reconcile,
 };
 use crate::host::StartOrder;
 use crate::limits::{PORT_RETRY, PORT_WAIT, START_PERMIT_HELD_OTHER, START_PERMIT_HELD_WEB};
@@ -68,8 +68,7 @@ impl AppTask {
         let same = |run: &RunId| run.instance.process_type == key.process_type && run.instance.ordinal == key.ordinal;
         let overlaps = reconcile::overlaps(&self.target, &key.process_type);
         let stray = self.strays.iter().any(|run| same(run) && (!overlaps || run.version == key.version));
-        let other = !overlaps
-            && self.slots.iter().any(|(other, slot)| other != key && slot.run.as_ref().is_some_and(|run| same(&run.id)));
+        let other = !overlaps && self.slots.iter().any(|(other, slot)| other != key && slot.run.as_ref().is_some_and(|run| same(&run.id)));
         let own = self.slots.get(key).is_some_and(|slot| slot.run.is_some());
         !stray && !other && !own
     }
@@ -126,8 +125,7 @@ impl AppTask {
         slot.start_permit = permit.map(|permit| (permit, now + held));
         slot.boot_timeout = BOOT_TIMEOUT.max(last_boot * BOOT_TIMEOUT_OF_LAST);
         slot.life.set_boot_timeout(slot.boot_timeout);
-        let record =
-            RunRecord { port, restarts: slot.life.restarts(), restart_seen: slot.restart_seen, ..RunRecord::default() };
+        let record = RunRecord { port, restarts: slot.life.restarts(), restart_seen: slot.restart_seen, ..RunRecord::default() };
         slot.run = Some(SlotRun { id: run.clone(), live: None, record, started: now, startup: Startup::new(now) });
         let order = StartOrder { number: self.number, run: run.clone(), port, release };
         self.jobs.spawn(self.subject(key, &run).start(order));

@@ -40,8 +40,7 @@ async fn look(folder: &RunFolder, launcher: &Launcher) -> io::Result<Option<Adop
         // The lock is free before the last of the run has let go of its memory and port.
         (Some(lock), Some((record, pidfd))) => {
             drop(lock);
-            let run =
-                LiveRun::new(folder.clone(), record.shim_pid, record.started_unix_ms, pidfd, launcher.clone())?;
+            let run = LiveRun::new(folder.clone(), record.shim_pid, record.started_unix_ms, pidfd, launcher.clone())?;
             Ok(Some(Adopted::Ended(run.gone().await)))
         }
         (None, Some((record, pidfd))) => {

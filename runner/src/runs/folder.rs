@@ -139,11 +139,5 @@ fn to_end(record: &ExitRecord) -> RunEnd {
         Ended::Signal { signal, core } => (ExitStatus::Signal { signal, core }, false, false),
         Ended::Abandoned { reboot } => (ExitStatus::Unknown, !reboot, reboot),
     };
-    RunEnd {
-        status,
-        shim_lost,
-        stop_timed_out: record.stop_timed_out,
-        rebooted,
-        ended_unix_ms: record.ended_unix_ms,
-    }
+    RunEnd { status, shim_lost, stop_timed_out: record.stop_timed_out, rebooted, ended_unix_ms: record.ended_unix_ms }
 }

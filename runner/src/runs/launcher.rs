@@ -60,11 +60,7 @@ impl Launcher {
     }
 
     /// Sends a frame that starts nothing, and waits for what comes of it.
-    pub(super) async fn ask(
-        &self,
-        frame: &Frame,
-        descriptors: &[BorrowedFd<'_>],
-    ) -> Result<Option<OwnedFd>, StartError> {
+    pub(super) async fn ask(&self, frame: &Frame, descriptors: &[BorrowedFd<'_>]) -> Result<Option<OwnedFd>, StartError> {
         let (ours, theirs) = pair().map_err(|error| StartError::failed("make a socket", &error))?;
         let mut all = vec![theirs.as_fd()];
         all.extend(descriptors);
@@ -93,9 +89,7 @@ async fn answer(socket: &Packets) -> Result<Option<OwnedFd>, StartError> {
     match socket.report().await {
         Ok(Some((Report::Done, descriptor))) => Ok(descriptor),
         Ok(Some((Report::Failed { step, detail }, _))) => Err(StartError::Failed { step, detail }),
-        Ok(Some((other, _))) => {
-            Err(StartError::Failed { step: "ask launch".to_owned(), detail: format!("unexpected {other:?}") })
-        }
+        Ok(Some((other, _))) => Err(StartError::Failed { step: "ask launch".to_owned(), detail: format!("unexpected {other:?}") }),
         // The end without a word: unknown. What is asked here can be asked again.
         Ok(None) | Err(_) => Err(StartError::LaunchGone),
     }

@@ -36,13 +36,7 @@ struct Inner {
 }
 
 impl LiveRun {
-    pub(super) fn new(
-        folder: RunFolder,
-        shim_pid: u32,
-        started_unix_ms: i64,
-        pidfd: OwnedFd,
-        launcher: Launcher,
-    ) -> io::Result<Self> {
+    pub(super) fn new(folder: RunFolder, shim_pid: u32, started_unix_ms: i64, pidfd: OwnedFd, launcher: Launcher) -> io::Result<Self> {
         let pidfd = watch_pidfd(pidfd)?;
         Ok(Self(Arc::new(Inner { folder, shim_pid, started_unix_ms, pidfd, launcher, end: OnceCell::new() })))
     }
@@ -102,13 +96,7 @@ impl Inner {
             Err(error) => {
                 tracing::error!(%error, folder = %self.folder.path().display(), "the end of a run cannot be read");
                 let ended_unix_ms = now_unix_ms();
-                RunEnd {
-                    status: ExitStatus::Unknown,
-                    shim_lost: true,
-                    stop_timed_out: false,
-                    rebooted: false,
-                    ended_unix_ms,
-                }
+                RunEnd { status: ExitStatus::Unknown, shim_lost: true, stop_timed_out: false, rebooted: false, ended_unix_ms }
             }
         }
     }

@@ -130,9 +130,7 @@ fn live(runs: &Runs, folder: &RunFolder, heard: &Heard) -> Option<io::Result<Liv
             Ok((record.shim_pid, pidfd_of(&record).ok_or(io::ErrorKind::NotFound)?))
         }),
     };
-    Some(pidfd.and_then(|(pid, pidfd)| {
-        LiveRun::new(folder.clone(), pid, started_unix_ms, pidfd, runs.launcher.clone())
-    }))
+    Some(pidfd.and_then(|(pid, pidfd)| LiveRun::new(folder.clone(), pid, started_unix_ms, pidfd, runs.launcher.clone())))
 }
 
 /// Makes sure that nothing of a failed start is alive, and removes its folder. If something

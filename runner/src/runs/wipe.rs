@@ -20,8 +20,8 @@ use crate::limits::{WIPE_COMPLAINT_BYTES_MAX, WIPE_MAX};
 const ONCE: [&str; 3] = ["cache", "repository", "data"];
 
 pub(super) async fn wipe(runs: &Runs, app: AppNumber, subject: &str) -> Result<(), StartError> {
-    let parsed = WipeSubject::parse(subject)
-        .map_err(|error| StartError::Failed { step: "wipe a folder".to_owned(), detail: error.to_string() })?;
+    let parsed =
+        WipeSubject::parse(subject).map_err(|error| StartError::Failed { step: "wipe a folder".to_owned(), detail: error.to_string() })?;
     let Some((path, _)) = parsed.folder(app.0) else { return wipe_app(runs, app).await };
     match fs::symlink_metadata(runs.root.join(&path)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -70,12 +70,7 @@ async fn empty(runs: &Runs, app: AppNumber, subject: &str) -> Result<(), StartEr
         app,
         folder: folder.clone(),
         subject: Some(subject.to_owned()),
-        output: Output::Inherit {
-            stdin: null().map_err(failed)?,
-            stdout: null().map_err(failed)?,
-            stderr: stderr.into(),
-            terminal: false,
-        },
+        output: Output::Inherit { stdin: null().map_err(failed)?, stdout: null().map_err(failed)?, stderr: stderr.into(), terminal: false },
         descriptors: Vec::new(),
         spec: Spec {
             argv: ["/paas", "internal", "wipe"].map(|word| word.as_bytes().to_vec()).to_vec(),

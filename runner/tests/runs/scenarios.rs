@@ -160,7 +160,14 @@ impl Server {
         let text = self.text("web.1-v1-1");
         let user = self.users.run(1).to_string();
         let expected = [
-            user.as_str(), "app", "/app", "from the slug", "hello", "can write", "cannot write usr", "cannot write root",
+            user.as_str(),
+            "app",
+            "/app",
+            "from the slug",
+            "hello",
+            "can write",
+            "cannot write usr",
+            "cannot write root",
             "no root folder",
         ];
         assert_eq!(text[..expected.len()], expected);

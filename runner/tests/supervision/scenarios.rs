@@ -13,7 +13,9 @@ use std::time::Duration;
 use launch::Users;
 use launch::folders::RootFolder;
 use model::engine::{AppObserved, AppTarget, InstanceObserved, InstancePhase, OneOff, OneOffCommand, ReleaseMode, ReleaseTarget};
-use model::{AppName, AppNumber, ConfigVars, ExitStatus, Formation, InstanceId, ProcessType, ReleaseVersion, RunId, SlugId, SlugManifest, StopReason};
+use model::{
+    AppName, AppNumber, ConfigVars, ExitStatus, Formation, InstanceId, ProcessType, ReleaseVersion, RunId, SlugId, SlugManifest, StopReason,
+};
 use runner::runs::{Launcher, Runs};
 use runner::{BoxFuture, OneOffOutput, Runner, RunnerConfig, TrafficSource};
 
@@ -150,9 +152,8 @@ impl Server {
     }
 
     async fn ready(&self, count: usize) -> Vec<InstanceObserved> {
-        let all_ready = |seen: &AppObserved| {
-            seen.instances.len() == count && seen.instances.iter().all(|i| i.phase == InstancePhase::Ready)
-        };
+        let all_ready =
+            |seen: &AppObserved| seen.instances.len() == count && seen.instances.iter().all(|i| i.phase == InstancePhase::Ready);
         self.wait("ready", all_ready).await
     }
 

@@ -72,8 +72,7 @@ impl FakeBuilders {
         lines.step("Python app detected (requirements.txt)");
         match outcome {
             _ if request.plan_only => Ok(None),
-            Some(Outcome::Panics) => panic!("a bug of the builder"),
-            Some(Outcome::Fails) | None => {
+            Some(Outcome::Fails | Outcome::Panics) | None => {
                 Err(Failure::new(Kind::Failed, "build.command_failed", "installing dependencies failed: exited 1").fix("correct requirements.txt"))
             }
             Some(Outcome::Slug(procfile)) => {
@@ -110,6 +109,8 @@ impl Builders for FakeBuilders {
                 () = cancelled(&mut cancel) => Err(Failure::new(Kind::Failed, "build.cancelled", "cancelled, nothing was deployed")),
             };
             *lock(&self.now) -= 1;
+            let outcome = lock(&self.outcomes).get(&request.commit).cloned();
+            assert!(!matches!(outcome, Some(Outcome::Panics)), "a bug of the builder");
             result
         })
     }

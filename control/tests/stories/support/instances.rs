@@ -1,6 +1,7 @@
 //! Processes of the box: they outlive servers. Interprets targets as the runner does, and
 //! asserts on the way what control must never ask for.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
@@ -111,10 +112,9 @@ impl State {
         for (version, process_type, ordinal) in &existing {
             let key = (number, *version, process_type.clone(), *ordinal);
             let mode = target.releases[version].mode;
-            if !self.instances.contains_key(&key) {
+            if let Entry::Vacant(vacant) = self.instances.entry(key.clone()) {
                 let restart_seen = restart_counter(&target, &key);
-                let down = Instance { phase: InstancePhase::Down, run: None, last_end: None, restarts: 0, restart_seen, was_routed: false, released: false, mode };
-                self.instances.insert(key, down);
+                vacant.insert(Instance { phase: InstancePhase::Down, run: None, last_end: None, restarts: 0, restart_seen, was_routed: false, released: false, mode });
                 return true;
             }
             if let Some(instance) = self.instances.get_mut(&key) {

@@ -24,7 +24,7 @@ use instances::Machine;
 use others::{FakeDatabases, FakeHost, FakeKeys, FakeLogs, FakeRepositories};
 
 /// A story that takes longer has lost its way.
-const STORY_MAX: Duration = Duration::from_secs(60);
+const STORY_MAX: Duration = Duration::from_mins(1);
 
 thread_local! {
     /// Whether a critical task of this story's server has panicked.

@@ -78,10 +78,5 @@ pub(super) fn devices(list: &mut Vec<Operation>, host: &HostCapabilities) {
 }
 
 fn shown(path: &str, target: &str) -> Operation {
-    Operation::Bind {
-        source: Source::Host { path: path.to_owned() },
-        target: target.to_owned(),
-        writable: false,
-        devices: false,
-    }
+    Operation::Bind { source: Source::Host { path: path.to_owned() }, target: target.to_owned(), writable: false, devices: false }
 }

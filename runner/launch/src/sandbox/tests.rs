@@ -60,15 +60,7 @@ fn what_each_profile_adds() {
     let mut text = Vec::new();
     for is_root in [true, false] {
         let of_app = lines(is_root, Profile::App);
-        for profile in [
-            Profile::Build,
-            Profile::Git,
-            Profile::Export,
-            Profile::Unpack,
-            Profile::Wipe,
-            Profile::Postgres,
-            Profile::Router,
-        ] {
+        for profile in [Profile::Build, Profile::Git, Profile::Export, Profile::Unpack, Profile::Wipe, Profile::Postgres, Profile::Router] {
             text.push(format!("=== {profile:?}, {}", if is_root { "root" } else { "rootless" }));
             let of_profile = lines(is_root, profile);
             let new = of_profile.lines().filter(|line| !of_app.lines().any(|found| found == *line));

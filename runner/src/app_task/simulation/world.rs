@@ -27,8 +27,7 @@ pub(super) struct Behaviour {
     pub(super) status: u16,
 }
 
-pub(super) const WELL: Behaviour =
-    Behaviour { boots_after: Duration::from_millis(300), ends: None, ignores_term: false, status: 200 };
+pub(super) const WELL: Behaviour = Behaviour { boots_after: Duration::from_millis(300), ends: None, ignores_term: false, status: 200 };
 
 pub(super) struct FakeRun {
     pub(super) run: RunId,
