@@ -68,9 +68,8 @@ impl Actor {
     pub fn may_operate(&self, operation: &str) -> Result<(), Failure> {
         match self {
             Self::Operator | Self::Person { everywhere: Some(Role::Operator), .. } => Ok(()),
-            Self::Person { name, .. } => {
-                Err(Failure::new(Kind::Refused, "access.denied", format!("{name} may not {operation}")).why("only the operator of this box may"))
-            }
+            Self::Person { name, .. } => Err(Failure::new(Kind::Refused, "access.denied", format!("{name} may not {operation}"))
+                .why("only the operator of this box may")),
         }
     }
 }

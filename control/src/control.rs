@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use crate::access::Actor;
 use crate::app::{AppHandle, AppIdentity, AppStart, RunnableRelease};
 use crate::services::Services;
-use crate::store::App;
+use crate::store::{App, EventCode};
 use crate::turns::Cancellable;
 
 /// What control must know of the box.
@@ -66,6 +66,8 @@ impl Control {
         }
         control.settle_pushes().await?;
         control.publish_keys().await?;
+        let event = control.event_of("paas", EventCode::ServerStarted, format!("the server {} started", control.settings.version));
+        control.services.store.record_event(None, event).await?;
         // Only now: the apps' databases have made sure that the cluster is up.
         let wiping = control.clone();
         tokio::spawn(async move { wiping.wipe_destroyed().await });

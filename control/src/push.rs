@@ -106,7 +106,10 @@ pub fn plan(app: &str, refs: &[RefUpdate], deploy_branches: &BTreeSet<String>, s
                 let wanted = deploy_branches.iter().map(String::as_str).collect::<Vec<_>>().join(" or ");
                 notes.push(format!("{branch} is stored and not deployed: {app} deploys {wanted}"));
                 if !update.deletes() && !deploy_branches.is_empty() {
-                    notes.push(format!("to deploy it: git push paas {branch}:{}", deploy_branches.iter().next_back().map_or("main", String::as_str)));
+                    notes.push(format!(
+                        "to deploy it: git push paas {branch}:{}",
+                        deploy_branches.iter().next_back().map_or("main", String::as_str)
+                    ));
                 }
             }
             None => notes.push(format!("{} is stored; tags are not deployed", name.as_str())),
@@ -114,9 +117,7 @@ pub fn plan(app: &str, refs: &[RefUpdate], deploy_branches: &BTreeSet<String>, s
     }
     match deploys.as_slice() {
         [] => Ok(PushPlan::Store { notes }),
-        [(branch, update)] => {
-            Ok(PushPlan::Deploy { branch: branch.clone(), commit: update.new.clone(), old: update.old.clone(), notes })
-        }
+        [(branch, update)] => Ok(PushPlan::Deploy { branch: branch.clone(), commit: update.new.clone(), old: update.old.clone(), notes }),
         _ => Err(Failure::new(Kind::Refused, "push.two_deploy_branches", "this push moves more than one deploy branch")
             .why("only one of them could be the next release")
             .fix("push one branch at a time")),

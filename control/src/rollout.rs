@@ -156,10 +156,7 @@ impl Rollout {
             (Step::Prepare | Step::Handover, RolloutEvent::Observed(observed)) => self.observe(observed),
             (Step::Flip, RolloutEvent::Stored(Ok(()))) => {
                 self.step = Step::Done;
-                vec![
-                    RolloutAction::SetModes { old: ReleaseMode::Retire, new: ReleaseMode::Serve },
-                    RolloutAction::Succeeded,
-                ]
+                vec![RolloutAction::SetModes { old: ReleaseMode::Retire, new: ReleaseMode::Serve }, RolloutAction::Succeeded]
             }
             (Step::Flip, RolloutEvent::Stored(Err(why))) => self.fail(why),
             (Step::NotStarted | Step::Prepare | Step::Handover, RolloutEvent::Cancelled(why)) => self.fail(why),

@@ -79,7 +79,8 @@ fn only_web_overlaps_and_traffic_flips_last() {
     let mut rollout = rollout(Some(&[("bot", 1), ("web", 1)]), &[("bot", 1), ("web", 1)], false);
     let start = rollout.on_event(RolloutEvent::Start);
     assert_eq!(start[1], modes(ReleaseMode::Serve, ReleaseMode::Prepare));
-    let both = |old_bot, new_web, new_bot| [("web.1", OLD, Ready), ("bot.1", OLD, old_bot), ("web.1", NEW, new_web), ("bot.1", NEW, new_bot)];
+    let both =
+        |old_bot, new_web, new_bot| [("web.1", OLD, Ready), ("bot.1", OLD, old_bot), ("web.1", NEW, new_web), ("bot.1", NEW, new_bot)];
     assert_eq!(see(&mut rollout, &both(Ready, Starting, Down)), []);
     assert_eq!(see(&mut rollout, &both(Ready, Ready, Down)), [modes(ReleaseMode::Yield, ReleaseMode::Handover)]);
     assert_eq!(see(&mut rollout, &both(Stopping, Ready, Ready)), [], "the old bot is still alive");
@@ -137,7 +138,10 @@ fn a_release_with_everything_at_zero_flips_at_once() {
 fn a_cancel_counts_until_the_flip_and_not_after() {
     let mut early = rollout(Some(&[("web", 1)]), &[("web", 1)], false);
     early.on_event(RolloutEvent::Start);
-    assert_eq!(early.on_event(RolloutEvent::Cancelled("cancelled".to_owned())).last(), Some(&RolloutAction::Failed("cancelled".to_owned())));
+    assert_eq!(
+        early.on_event(RolloutEvent::Cancelled("cancelled".to_owned())).last(),
+        Some(&RolloutAction::Failed("cancelled".to_owned()))
+    );
     let mut late = rollout(Some(&[("web", 1)]), &[("web", 1)], false);
     late.on_event(RolloutEvent::Start);
     see(&mut late, &[("web.1", NEW, Ready)]);

@@ -35,11 +35,7 @@ pub fn pool(modes: &BTreeMap<ReleaseVersion, ReleaseMode>, observed: &AppObserve
         InstancePhase::Stuck | InstancePhase::Failed | InstancePhase::Finished => false,
         _ => true,
     };
-    if of_routed.is_empty() || of_routed.iter().any(|i| soon(&i)) {
-        Pool::Hold { for_at_most_ms: HOLD_MAX_MS }
-    } else {
-        Pool::Crashed
-    }
+    if of_routed.is_empty() || of_routed.iter().any(|i| soon(&i)) { Pool::Hold { for_at_most_ms: HOLD_MAX_MS } } else { Pool::Crashed }
 }
 
 #[cfg(test)]

@@ -159,7 +159,13 @@ pub async fn cancelled(cancel: &mut Cancel) {
 /// Runs builds in their sandbox.
 pub trait Builders: Send + Sync {
     /// Builds the tar stream that comes out of `source`. `Ok(None)` for a dry run.
-    fn build(&self, request: BuildRequest, source: OwnedFd, lines: Lines, cancel: Cancel) -> BoxFuture<'_, Result<Option<BuiltSlug>, Failure>>;
+    fn build(
+        &self,
+        request: BuildRequest,
+        source: OwnedFd,
+        lines: Lines,
+        cancel: Cancel,
+    ) -> BoxFuture<'_, Result<Option<BuiltSlug>, Failure>>;
     /// Forgets the dependency caches of an app.
     fn purge_cache(&self, number: AppNumber) -> BoxFuture<'_, Result<(), Failure>>;
     /// Removes the file of a slug that no release needs.
@@ -228,7 +234,14 @@ pub trait Repositories: Send + Sync {
     /// Streams a commit's tree, or one folder of it, as tar.
     fn export(&self, number: AppNumber, commit: &str, folder: Option<String>) -> BoxFuture<'_, Result<OwnedFd, Failure>>;
     /// Serves `git push` or `git fetch` on the client's stdio; a push with what belongs to it.
-    fn serve(&self, number: AppNumber, verb: Verb, protocol: Option<String>, stdio: Stdio, push: Option<PushDescriptors>) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>>;
+    fn serve(
+        &self,
+        number: AppNumber,
+        verb: Verb,
+        protocol: Option<String>,
+        stdio: Stdio,
+        push: Option<PushDescriptors>,
+    ) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>>;
     /// Removes what a killed push left behind. Only when none is running.
     fn clean(&self, number: AppNumber) -> BoxFuture<'_, ()>;
 }

@@ -41,11 +41,8 @@ impl Story {
         let mut now = BTreeMap::new();
         for instance in &observed.instances {
             let key = (instance.instance.clone(), instance.version);
-            let seen = Seen {
-                phase: instance.phase,
-                run: instance.run.clone(),
-                last_end: instance.last_end.as_ref().map(|end| end.run.clone()),
-            };
+            let seen =
+                Seen { phase: instance.phase, run: instance.run.clone(), last_end: instance.last_end.as_ref().map(|end| end.run.clone()) };
             if !silently && self.seen.get(&key) != Some(&seen) {
                 changes(self.seen.get(&key), instance, &mut lines);
             }

@@ -10,7 +10,9 @@ impl AppTask {
     pub(super) fn restart(&mut self, what: Option<&str>) -> Result<Vec<String>, Failure> {
         let name = &self.identity.name;
         if self.current.is_none() {
-            return Err(Failure::new(Kind::Refused, "app.no_release", format!("{name} has no release yet")).fix("push first: git push paas main"));
+            return Err(
+                Failure::new(Kind::Refused, "app.no_release", format!("{name} has no release yet")).fix("push first: git push paas main")
+            );
         }
         if self.stopped {
             return Err(Failure::new(Kind::Refused, "app.stopped", format!("{name} is stopped")).fix("start it with `paas ps:start`"));

@@ -99,7 +99,8 @@ impl AppTask {
                         let now = observed.borrow_and_update().clone();
                         self.look(&now).await;
                     }
-                    Err(_) => return,
+                    // Nobody keeps this app any more: half a server is worse than none.
+                    Err(_) => return (self.services.fatal)("engine"),
                 },
                 why = Switching::cancelled(&mut self.switching) => self.cancel_switch(why).await,
                 () = at(deadline) => self.give_up_closing(),

@@ -35,7 +35,15 @@ pub(super) struct Job {
 }
 
 impl Job {
-    pub(super) fn new(control: Arc<Control>, app: AppHandle, request: &DeployRequest, build: u32, lines: Lines, stage: Stage, cancel: Cancel) -> Self {
+    pub(super) fn new(
+        control: Arc<Control>,
+        app: AppHandle,
+        request: &DeployRequest,
+        build: u32,
+        lines: Lines,
+        stage: Stage,
+        cancel: Cancel,
+    ) -> Self {
         Self {
             control,
             app,

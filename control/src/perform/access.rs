@@ -34,15 +34,19 @@ impl Control {
         ask.actor.may_operate("give access")?;
         let word_ok = |c: char| c.is_ascii_alphanumeric() || ".-_@+".contains(c);
         if add.person.is_empty() || add.person.len() > PERSON_CHARS_MAX || !add.person.chars().all(word_ok) {
-            return Err(Failure::new(Kind::Usage, "access.bad_name", "this is not a name for a person").why("1 to 40 letters, digits and . - _ @ +"));
+            return Err(Failure::new(Kind::Usage, "access.bad_name", "this is not a name for a person")
+                .why("1 to 40 letters, digits and . - _ @ +"));
         }
         let Some(role) = Role::parse(&add.role) else {
-            return Err(Failure::new(Kind::Usage, "access.bad_role", format!("unknown role `{}`", add.role)).fix("known are: viewer, deployer, owner, operator"));
+            return Err(Failure::new(Kind::Usage, "access.bad_role", format!("unknown role `{}`", add.role))
+                .fix("known are: viewer, deployer, owner, operator"));
         };
         let key = parse_public_key(&add.public_key)?;
         let app = add.app.as_deref().map(|name| self.app_for(&ask.actor, name, Role::Operator, "give access to")).transpose()?;
         if app.is_none() && role != Role::Operator {
-            return Err(Failure::new(Kind::Usage, "access.no_app", format!("a {} needs an app", role.word())).fix("add -a APP, or --role operator"));
+            return Err(
+                Failure::new(Kind::Usage, "access.no_app", format!("a {} needs an app", role.word())).fix("add -a APP, or --role operator")
+            );
         }
         let number = app.as_ref().map(|app| app.identity.number);
         let event = self.event(ask, EventCode::AccessAdded, format!("{} is {} now", add.person, role.word()));
@@ -50,12 +54,7 @@ impl Control {
         let access = NewAccess { person: add.person.clone(), key: Some(key), role, app: number };
         self.services.store.add_access(access, event).await?;
         self.publish_keys().await?;
-        Ok(Grant {
-            person: add.person,
-            fingerprint,
-            role: role.word().to_owned(),
-            app: app.map(|app| app.identity.name.to_string()),
-        })
+        Ok(Grant { person: add.person, fingerprint, role: role.word().to_owned(), app: app.map(|app| app.identity.name.to_string()) })
     }
 
     pub(super) async fn access_remove(&self, ask: &Ask, remove: AccessRemove) -> Result<AccessReply, Failure> {

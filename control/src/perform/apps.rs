@@ -17,10 +17,12 @@ use crate::turns::Turn;
 
 /// Words for a made-up app name, as Heroku makes them.
 const ADJECTIVES: [&str; 16] = [
-    "calm", "brave", "quiet", "swift", "amber", "gentle", "proud", "silver", "still", "warm", "bright", "cool", "early", "green", "merry", "wild",
+    "calm", "brave", "quiet", "swift", "amber", "gentle", "proud", "silver", "still", "warm", "bright", "cool", "early", "green", "merry",
+    "wild",
 ];
 const NOUNS: [&str; 16] = [
-    "river", "harbor", "meadow", "falcon", "ember", "forest", "island", "lantern", "maple", "ocean", "pebble", "ridge", "spring", "valley", "willow", "summit",
+    "river", "harbor", "meadow", "falcon", "ember", "forest", "island", "lantern", "maple", "ocean", "pebble", "ridge", "spring", "valley",
+    "willow", "summit",
 ];
 
 impl Control {
@@ -237,10 +239,12 @@ fn setting(key: &str, value: &str) -> Result<AppSetting, Failure> {
         "root" => {
             let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.starts_with('-');
             if value.len() > 200 || !value.split('/').all(plain) || value.chars().any(char::is_control) {
-                return Err(Failure::new(Kind::Usage, "app.bad_setting", "this is not a folder of the repository").fix("write it without a leading slash: root=services/api"));
+                return Err(Failure::new(Kind::Usage, "app.bad_setting", "this is not a folder of the repository")
+                    .fix("write it without a leading slash: root=services/api"));
             }
             Ok(AppSetting::Root(Some(value.to_owned())))
         }
-        other => Err(Failure::new(Kind::Usage, "app.bad_setting", format!("unknown setting `{other}`")).fix("known are: deploy-branch=NAME[,NAME] and root=FOLDER")),
+        other => Err(Failure::new(Kind::Usage, "app.bad_setting", format!("unknown setting `{other}`"))
+            .fix("known are: deploy-branch=NAME[,NAME] and root=FOLDER")),
     }
 }

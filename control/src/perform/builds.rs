@@ -27,7 +27,13 @@ impl Control {
         self.deploy_commit(ask, &app, Some(&slug.manifest.source_version), true).await
     }
 
-    async fn deploy_commit(self: &Arc<Self>, ask: &Ask, app: &AppHandle, reference: Option<&str>, rebuild: bool) -> Result<DeployReply, Failure> {
+    async fn deploy_commit(
+        self: &Arc<Self>,
+        ask: &Ask,
+        app: &AppHandle,
+        reference: Option<&str>,
+        rebuild: bool,
+    ) -> Result<DeployReply, Failure> {
         let turn = self.turn(app, &ask.lines, &ask.cancel).await?;
         let number = app.identity.number;
         let references = match reference {
@@ -44,12 +50,26 @@ impl Control {
         let Some(commit) = commit else {
             return match reference {
                 None => Err(nothing_to_build(app)),
-                Some(reference) => Err(Failure::new(Kind::NotFound, "deploy.no_such_ref", format!("the repository of {} has no `{reference}`", app.identity.name))
-                    .fix("push it first: git push paas BRANCH")),
+                Some(reference) => Err(Failure::new(
+                    Kind::NotFound,
+                    "deploy.no_such_ref",
+                    format!("the repository of {} has no `{reference}`", app.identity.name),
+                )
+                .fix("push it first: git push paas BRANCH")),
             };
         };
         let source = self.services.repositories.export(number, &commit, self.root_of(app).await?).await?;
-        let request = DeployRequest { actor: ask.actor.name().to_owned(), commit, rebuild, dry_run: false, accept_5xx: false, lines: ask.lines.clone(), cancel: ask.cancel.clone(), reason: Arc::default(), turn };
+        let request = DeployRequest {
+            actor: ask.actor.name().to_owned(),
+            commit,
+            rebuild,
+            dry_run: false,
+            accept_5xx: false,
+            lines: ask.lines.clone(),
+            cancel: ask.cancel.clone(),
+            reason: Arc::default(),
+            turn,
+        };
         match self.deploy(app, request, source).await? {
             Some(deployed) => Ok(DeployReply { release: deployed.version.to_string(), commit: deployed.commit }),
             None => Err(nothing_to_build(app)),
@@ -94,7 +114,8 @@ impl Control {
 }
 
 fn nothing_to_build(app: &AppHandle) -> Failure {
-    Failure::new(Kind::Refused, "deploy.nothing", format!("{} has nothing to build yet", app.identity.name)).fix("push first: git push paas main")
+    Failure::new(Kind::Refused, "deploy.nothing", format!("{} has nothing to build yet", app.identity.name))
+        .fix("push first: git push paas main")
 }
 
 fn build_row(build: &Build) -> BuildRow {

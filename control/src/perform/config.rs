@@ -29,14 +29,20 @@ impl Control {
     pub(super) async fn change_config(self: &Arc<Self>, ask: &Ask, change: Change) -> Result<ChangeReply, Failure> {
         let app = self.app_for(&ask.actor, &change.app, Role::Deployer, "configure")?;
         // Checked before anything waits for a deploy that runs.
-        let set = change.set.iter().map(|(key, value)| Ok((key.parse::<EnvKey>()?, Secret::new(value.clone())))).collect::<Result<Vec<_>, Failure>>()?;
+        let set = change
+            .set
+            .iter()
+            .map(|(key, value)| Ok((key.parse::<EnvKey>()?, Secret::new(value.clone()))))
+            .collect::<Result<Vec<_>, Failure>>()?;
         let unset = change.unset.iter().map(|key| key.parse::<EnvKey>()).collect::<Result<Vec<_>, _>>()?;
         let turn = self.turn(&app, &ask.lines, &ask.cancel).await?;
         let (base, before) = self.services.store.current_config(app.identity.number).await?;
         let mut config = before.clone();
         for key in &unset {
             if !config.unset(key) && before.get(key).is_none() {
-                return Err(Failure::new(Kind::NotFound, "config.not_set", format!("{key} is not set")).fix("see what is set with `paas config`"));
+                return Err(
+                    Failure::new(Kind::NotFound, "config.not_set", format!("{key} is not set")).fix("see what is set with `paas config`")
+                );
             }
         }
         for (key, value) in set {
@@ -57,7 +63,14 @@ impl Control {
         Ok(ChangeReply { release: Some(release), keys, unchanged: false })
     }
 
-    async fn release_config(self: &Arc<Self>, ask: &Ask, app: &AppHandle, config: ConfigVars, cause: Cause, turn: Turn) -> Result<String, Failure> {
+    async fn release_config(
+        self: &Arc<Self>,
+        ask: &Ask,
+        app: &AppHandle,
+        config: ConfigVars,
+        cause: Cause,
+        turn: Turn,
+    ) -> Result<String, Failure> {
         let number = app.identity.number;
         let store = &self.services.store;
         let Some(current) = store.current_release(number).await? else {
@@ -70,10 +83,19 @@ impl Control {
         let release = self.insert_candidate(app, slug.id, config_version, formation, cause, ask.actor.name()).await?;
         let version = release.version;
         let underway = self.begin_work(number, turn);
-        let switch = Switch { release, manifest: slug.manifest, release_phase: true, accept_5xx: false, lines: ask.lines.clone(), cancel: underway.cancel() };
+        let switch = Switch {
+            release,
+            manifest: slug.manifest,
+            release_phase: true,
+            accept_5xx: false,
+            lines: ask.lines.clone(),
+            cancel: underway.cancel(),
+        };
         match self.switch(app, switch).await {
             Ok(()) => Ok(version.to_string()),
-            Err(failure) => Err(refused_change(failure, &format!("{keys} not saved"), "look at `paas logs`, correct the value and set it again")),
+            Err(failure) => {
+                Err(refused_change(failure, &format!("{keys} not saved"), "look at `paas logs`, correct the value and set it again"))
+            }
         }
     }
 }

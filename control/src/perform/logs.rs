@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::Ask;
 use crate::control::Control;
+use crate::seams::cancelled;
 
 /// Lines that wait for a client; the reader of the files waits with them, nobody else.
 const WAITING_LINES_MAX: usize = 256;
@@ -21,7 +22,7 @@ impl Control {
             loop {
                 let line = tokio::select! {
                     line = lines.recv() => line,
-                    _ = cancel.wait_for(|c| *c) => None,
+                    () = cancelled(&mut cancel) => None,
                 };
                 let Some(line) = line else { return };
                 let Ok(item) = serde_json::to_value(line) else { continue };

@@ -99,7 +99,8 @@ impl Control {
         let Some(instance) = found else {
             let name = why.instance.as_deref().unwrap_or("instance");
             let what = format!("{} has no {name}", app.identity.name);
-            return Err(Failure::new(Kind::NotFound, "instance.not_found", what).fix(format!("see what there is with `paas ps -a {}`", app.identity.name)));
+            return Err(Failure::new(Kind::NotFound, "instance.not_found", what)
+                .fix(format!("see what there is with `paas ps -a {}`", app.identity.name)));
         };
         Ok(WhyReply { now: instance_row(instance), end: instance.last_end.as_ref().map(end_story) })
     }

@@ -68,7 +68,9 @@ impl Control {
         let (manifest, lines, cancel) = (slug.manifest, ask.lines.clone(), underway.cancel());
         let switch = Switch { release, manifest, release_phase: rollback.run_release, accept_5xx: true, lines, cancel };
         let switched = self.switch(&app, switch).await;
-        switched.map_err(|failure| refused_change(failure, "nothing was rolled back", "look at `paas logs`, or pick another release: `paas releases`"))?;
+        switched.map_err(|failure| {
+            refused_change(failure, "nothing was rolled back", "look at `paas logs`, or pick another release: `paas releases`")
+        })?;
         Ok(RollbackReply { to: to.to_string(), release: version.to_string() })
     }
 }

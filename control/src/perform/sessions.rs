@@ -36,7 +36,9 @@ impl Control {
         let record = self.services.store.app(app.identity.number).await?;
         match record.database {
             DatabaseKind::Postgresql => self.services.databases.info(app.identity.number).await,
-            other => Ok(api::pg::InfoReply { kind: other.as_str().to_owned(), version: None, database: None, bytes: None, connections: None }),
+            other => {
+                Ok(api::pg::InfoReply { kind: other.as_str().to_owned(), version: None, database: None, bytes: None, connections: None })
+            }
         }
     }
 
@@ -63,7 +65,8 @@ impl Control {
 
     async fn session(&self, mut ask: Ask, app: &AppHandle, command: OneOffCommand, env: BTreeMap<String, String>) -> Result<u8, Failure> {
         let Some(stdio) = ask.stdio.take() else {
-            return Err(Failure::new(Kind::Usage, "run.no_stdio", "this client did not pass its input and output").fix("use the same version of paas on both sides"));
+            return Err(Failure::new(Kind::Usage, "run.no_stdio", "this client did not pass its input and output")
+                .fix("use the same version of paas on both sides"));
         };
         let one_off = self.one_off(app, command, env).await?;
         let text = format!("{} started by {}", one_off.instance.name(), ask.actor.name());
@@ -78,7 +81,8 @@ impl Control {
         let number = app.identity.number;
         let store = &self.services.store;
         let Some(current) = store.current_release(number).await? else {
-            return Err(Failure::new(Kind::Refused, "run.no_release", format!("{} has no release yet", app.identity.name)).fix("push first: git push paas main"));
+            return Err(Failure::new(Kind::Refused, "run.no_release", format!("{} has no release yet", app.identity.name))
+                .fix("push first: git push paas main"));
         };
         let slug = self.slug_of(number, current.release.slug).await?;
         let config = store.config_of(number, current.release.config_version).await?;

@@ -7,6 +7,7 @@ use super::Ask;
 use super::rows::{end_line, process_words, shown};
 use crate::app::AppHandle;
 use crate::control::Control;
+use crate::store::EventCode;
 
 impl Control {
     pub(super) fn status(&self, ask: &Ask, _: &Status) -> Result<StatusReply, Failure> {
@@ -29,6 +30,10 @@ impl Control {
 
     pub(super) async fn stop_all(&self, ask: &Ask, _: StopAll) -> Result<StopAllReply, Failure> {
         ask.actor.may_operate("stop everything")?;
+        let event = self.event(ask, EventCode::ServerStopped, "everything is stopped on request");
+        if let Err(error) = self.services.store.record_event(None, event).await {
+            tracing::error!(%error, "the stop of the server is not stored");
+        }
         let runs = self.services.engine.stop_all().await;
         self.services.databases.stop().await;
         self.services.host.stop_router().await;
@@ -41,7 +46,8 @@ fn app_status(app: &AppHandle) -> AppStatus {
     let view = app.view.borrow();
     let ended = shown(&view).filter_map(|i| Some((i, i.last_end.as_ref()?))).filter(|(_, end)| end.reason != model::StopReason::Asked);
     let trouble = ended.max_by_key(|(_, end)| end.at_unix_ms).map(|(instance, end)| {
-        let time = jiff::Timestamp::from_millisecond(end.at_unix_ms).map(|t| jiff::ZonedDateTime::new(t, jiff::tz::TimeZone::system()).strftime("%H:%M").to_string());
+        let time = jiff::Timestamp::from_millisecond(end.at_unix_ms)
+            .map(|t| jiff::ZonedDateTime::new(t, jiff::tz::TimeZone::system()).strftime("%H:%M").to_string());
         let name = instance.instance.name();
         format!("{} {name} ended: {} → ps:why {name}", time.unwrap_or_default(), end_line(end))
     });

@@ -91,7 +91,8 @@ fn a_key_gets_in_with_its_grant_and_goes_with_it() {
     let site = Site::new();
     site.while_up(async |server| {
         server.create("shop").await;
-        let add = AccessAdd { person: "anna".to_owned(), public_key: KEY.to_owned(), role: "deployer".to_owned(), app: Some("shop".to_owned()) };
+        let add =
+            AccessAdd { person: "anna".to_owned(), public_key: KEY.to_owned(), role: "deployer".to_owned(), app: Some("shop".to_owned()) };
         let grant = server.ask(add.clone()).await.expect("added");
         assert_eq!(*lock(&site.keys.keys), std::slice::from_ref(&grant.fingerprint));
         let anna = server.control.actor_of(&grant.fingerprint).await.expect("known");
@@ -112,7 +113,8 @@ fn keys_go_with_the_app_that_they_were_for() {
     let site = Site::new();
     site.while_up(async |server| {
         server.create("shop").await;
-        let add = AccessAdd { person: "anna".to_owned(), public_key: KEY.to_owned(), role: "viewer".to_owned(), app: Some("shop".to_owned()) };
+        let add =
+            AccessAdd { person: "anna".to_owned(), public_key: KEY.to_owned(), role: "viewer".to_owned(), app: Some("shop".to_owned()) };
         server.ask(add).await.expect("added");
         server.ask(api::apps::Destroy { app: "shop".to_owned(), confirm: "shop".to_owned() }).await.expect("destroyed");
         assert!(lock(&site.keys.keys).is_empty());
@@ -146,5 +148,7 @@ fn stopping_everything_ends_the_server_last() {
     site.while_up(async |server| {
         server.ask(api::status::StopAll {}).await.expect("stopped");
         assert!(server.host.told_to_stop.load(std::sync::atomic::Ordering::SeqCst));
+        let events = server.ask(api::events::Events { app: None, lines: 10 }).await.expect("events").events;
+        assert_eq!(events.iter().map(|event| event.code.as_str()).collect::<Vec<_>>(), ["server.started", "server.stopped"]);
     });
 }

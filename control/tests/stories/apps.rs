@@ -6,7 +6,7 @@ use std::time::Duration;
 use api::apps::{Create, Destroy, Info, Rename, Set};
 
 use super::support::instances::Boot;
-use super::support::{COMMIT_A, COMMIT_B, Server, Site, lock, until, while_time_passes};
+use super::support::{COMMIT_A, COMMIT_B, Server, Site, lock, until};
 
 const WEB: &[(&str, &str)] = &[("web", "serve"), ("bot", "bot.py")];
 
@@ -98,11 +98,9 @@ fn destroying_cancels_the_build_and_the_switch_under_way() {
         let switching = server.begin_push("hello", COMMIT_B);
         server.alive(&["bot.1-v1 up", "web.1-v1 up", "web.1-v2 starting"]).await;
         let waiting = server.begin_push("hello", COMMIT_A);
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
+        server.settle().await;
         server.builders.held.send_replace(true);
-        while_time_passes(Duration::from_mins(1), server.ask(destroy("hello"))).await.expect("destroyed");
+        server.while_time_passes(Duration::from_mins(1), server.ask(destroy("hello"))).await.expect("destroyed");
         assert!(switching.task.await.expect("the push").result.is_err());
         assert!(waiting.task.await.expect("the push").result.is_err());
         assert!(server.machine.alive().is_empty());
@@ -115,7 +113,7 @@ fn an_app_with_an_undying_process_can_be_destroyed_all_the_same() {
     site.while_up(async |server| {
         deployed(&site, &server).await;
         lock(&server.machine.state).undying.insert("bot".parse().expect("type"));
-        while_time_passes(Duration::from_mins(2), server.ask(destroy("hello"))).await.expect("destroyed");
+        server.while_time_passes(Duration::from_mins(2), server.ask(destroy("hello"))).await.expect("destroyed");
         assert_eq!(server.machine.alive(), ["bot.1-v1 stuck"]);
         server.create("hello").await;
     });
@@ -150,9 +148,7 @@ fn a_push_that_waited_for_a_rename_is_told_that_the_app_went_away() {
         let old = server.app("hello");
         let turn = old.deploying.clone().lock_owned().await;
         let push = server.begin_push("hello", COMMIT_B);
-        for _ in 0..50 {
-            tokio::task::yield_now().await;
-        }
+        server.settle().await;
         // What a rename does while it has the turn.
         old.close().await.expect("closed");
         drop(turn);

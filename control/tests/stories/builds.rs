@@ -216,7 +216,8 @@ fn lines_of_a_deploy_arrive_before_its_answer() {
         server.create("hello").await;
         let body = serde_json::json!({"app": "hello", "reference": COMMIT_A});
         let frames = server.converse(control::access::Actor::Operator, "deploy", body).await;
-        let texts: Vec<_> = frames.iter().filter_map(|f| if let api::wire::FromServer::Line(line) = f { Some(line.as_str()) } else { None }).collect();
+        let texts: Vec<_> =
+            frames.iter().filter_map(|f| if let api::wire::FromServer::Line(line) = f { Some(line.as_str()) } else { None }).collect();
         assert!(texts.last().is_some_and(|line| line.ends_with("in all")), "{texts:?}");
         assert!(matches!(frames.last(), Some(api::wire::FromServer::Reply(_))));
         assert_eq!(texts.len() + 1, frames.len());

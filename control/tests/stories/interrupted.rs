@@ -82,7 +82,10 @@ fn a_new_server_adopts_what_runs_and_tells_nothing_twice() {
         server.deploy("hello", COMMIT_A).await;
         server.scale("hello", &["bot=1", "web=2"]).await;
         server.alive(&["bot.1-v1 up", "web.1-v1 up", "web.2-v1 up"]).await;
-        until("it is told", async || (lock(&server.logs.written).iter().filter(|l| l.contains("starting to up")).count() == 3).then_some(())).await;
+        until("it is told", async || {
+            (lock(&server.logs.written).iter().filter(|l| l.contains("starting to up")).count() == 3).then_some(())
+        })
+        .await;
     });
     let (started, written) = (site.machine.started(), lock(&site.logs.written).clone());
     site.while_up(async |server| {

@@ -126,8 +126,12 @@ fn what_happens_to_an_instance_is_told_once() {
     site.while_up(async |server| {
         deployed(&site, &server).await;
         restart(&server, Some("web.1")).await.expect("restarted");
-        until("it is up again", async || (server.machine.started().len() == 2 && server.machine.alive() == ["web.1-v1 up"]).then_some(())).await;
-        until("it is told", async || (lock(&server.logs.written).iter().filter(|l| l.contains("starting to up")).count() == 2).then_some(())).await;
+        until("it is up again", async || (server.machine.started().len() == 2 && server.machine.alive() == ["web.1-v1 up"]).then_some(()))
+            .await;
+        until("it is told", async || {
+            (lock(&server.logs.written).iter().filter(|l| l.contains("starting to up")).count() == 2).then_some(())
+        })
+        .await;
         let written = lock(&server.logs.written).clone();
         assert_eq!(written.iter().filter(|line| *line == "web.1: Stopped (killed by SIGTERM)").count(), 1, "{written:?}");
         let why = server.ask(Why { app: hello(), instance: Some("web.1".to_owned()) }).await.expect("why");
@@ -143,6 +147,9 @@ fn ps_knows_an_app_from_its_first_moment_on() {
         // Nothing was awaited since the start.
         let list = server.ask(List { app: hello() }).await.expect("ps");
         assert_eq!(list.release.as_deref(), Some("v1"));
-        assert_eq!(list.types.iter().map(|t| (t.process_type.as_str(), t.count)).collect::<Vec<_>>(), [("release", 0), ("web", 1), ("worker", 0)]);
+        assert_eq!(
+            list.types.iter().map(|t| (t.process_type.as_str(), t.count)).collect::<Vec<_>>(),
+            [("release", 0), ("web", 1), ("worker", 0)]
+        );
     });
 }

@@ -27,7 +27,10 @@ fn a_first_push_goes_live() {
         server.routed("hello", "web.1-v1").await;
         assert_eq!(server.releases("hello").await, ["v1 current"]);
         assert_eq!(server.builds("hello").await, ["1 succeeded"]);
-        assert_eq!(server.events("hello").await, ["app.created", "build.started", "release.created", "release.switched", "build.succeeded"]);
+        assert_eq!(
+            server.events("hello").await,
+            ["app.created", "build.started", "release.created", "release.switched", "build.succeeded"]
+        );
     });
 }
 
@@ -148,9 +151,7 @@ fn two_deploys_of_an_app_go_one_after_the_other() {
         let first = server.begin_push("hello", COMMIT_A);
         until("the first build runs", async || (lock(&server.builders.asked).len() == 1).then_some(())).await;
         let second = server.begin_push("hello", COMMIT_B);
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
+        server.settle().await;
         assert_eq!(lock(&server.builders.asked).as_slice(), ["hello 1 aaaaaaa"]);
         server.builders.held.send_replace(false);
         let (first, second) = (first.task.await.expect("first"), second.task.await.expect("second"));
@@ -219,14 +220,12 @@ fn a_silent_switch_shows_a_sign_of_life_every_ten_seconds() {
         let push = server.begin_push("hello", COMMIT_A);
         server.alive(&["web.1-v1 starting"]).await;
         for _ in 0..4 {
-            // Each task takes its steps before the clock moves on.
-            for _ in 0..200 {
-                tokio::task::yield_now().await;
-            }
+            server.settle().await;
             tokio::time::advance(std::time::Duration::from_secs(6)).await;
         }
+        server.settle().await;
         push.cancel.send_replace(true);
         let lines = push.task.await.expect("the push").lines;
-        assert!(lines.contains(&"       still switching to v1 (20 s)".to_owned()), "{lines:?}");
+        assert!(lines.contains(&"       still switching to v1 (10 s)".to_owned()), "{lines:?}");
     });
 }

@@ -13,7 +13,8 @@ async fn roll_back(server: &Server, to: Option<&str>, run_release: bool) -> Resu
 }
 
 async fn set(server: &Server, key: &str, value: &str) {
-    let change = api::config::Change { app: "hello".to_owned(), set: [(key.to_owned(), value.to_owned())].into(), unset: vec![], no_restart: false };
+    let change =
+        api::config::Change { app: "hello".to_owned(), set: [(key.to_owned(), value.to_owned())].into(), unset: vec![], no_restart: false };
     server.ask(change).await.expect("set");
 }
 

@@ -7,7 +7,7 @@ use model::engine::InstancePhase;
 use model::{AppNumber, Hostname, ProcessType};
 
 use super::support::instances::Boot;
-use super::support::{COMMIT_A, COMMIT_B, Server, Site, lock, version, while_time_passes};
+use super::support::{COMMIT_A, COMMIT_B, Server, Site, lock, version};
 
 const WEB: &[(&str, &str)] = &[("web", "serve")];
 
@@ -65,9 +65,7 @@ fn an_old_instance_goes_when_the_router_is_done_with_it() {
         server.door.busy.send_replace(true);
         server.deploy("hello", COMMIT_B).await;
         server.alive(&["web.1-v1 stopping", "web.1-v2 up"]).await;
-        for _ in 0..500 {
-            tokio::task::yield_now().await;
-        }
+        server.settle().await;
         assert_eq!(server.machine.alive(), ["web.1-v1 stopping", "web.1-v2 up"], "a request is still in flight");
         server.door.busy.send_replace(false);
         server.alive(&["web.1-v2 up"]).await;
@@ -83,7 +81,7 @@ fn an_old_instance_goes_after_ten_seconds_whatever_the_router_says() {
         server.deploy("hello", COMMIT_B).await;
         server.alive(&["web.1-v1 stopping", "web.1-v2 up"]).await;
         let began = tokio::time::Instant::now();
-        while_time_passes(Duration::from_secs(11), server.alive(&["web.1-v2 up"])).await;
+        server.while_time_passes(Duration::from_secs(11), server.alive(&["web.1-v2 up"])).await;
         assert!(began.elapsed() >= Duration::from_secs(10), "it had {:?}", began.elapsed());
     });
 }
@@ -98,7 +96,11 @@ fn a_crash_loop_is_told_to_visitors_and_kept_as_an_event() {
         server.routed("hello", "crashed").await;
         assert_eq!(server.events("hello").await.last().map(String::as_str), Some("instance.crashed"));
         let status = server.ask(api::status::Status {}).await.expect("status");
-        assert!(status.apps[0].trouble.as_ref().is_some_and(|t| t.ends_with("web.1 ended: exited 1 after 0.1 s → ps:why web.1")), "{:?}", status.apps);
+        assert!(
+            status.apps[0].trouble.as_ref().is_some_and(|t| t.ends_with("web.1 ended: exited 1 after 0.1 s → ps:why web.1")),
+            "{:?}",
+            status.apps
+        );
     });
 }
 

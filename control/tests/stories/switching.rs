@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::support::engine::OneOffEnd;
 use super::support::instances::Boot;
-use super::support::{COMMIT_A, COMMIT_B, Server, Site, lock, until, while_time_passes};
+use super::support::{COMMIT_A, COMMIT_B, Server, Site, lock, until};
 
 const BOT: &[(&str, &str)] = &[("web", "serve"), ("bot", "bot.py")];
 
@@ -50,7 +50,7 @@ fn a_new_bot_waits_until_the_old_one_is_gone() {
         lock(&server.machine.state).undying.insert("bot".parse().expect("type"));
         let push = server.begin_push("hello", COMMIT_B);
         server.alive(&["bot.1-v1 stuck", "web.1-v1 up", "web.1-v2 up"]).await;
-        let pushed = while_time_passes(Duration::from_mins(31), push.task).await.expect("the push");
+        let pushed = server.while_time_passes(Duration::from_mins(31), push.task).await.expect("the push");
         assert_eq!(pushed.result.expect_err("refused").what, "v2 refused (not ready after 30 min); v1 keeps serving");
         assert!(!server.machine.started().contains(&"bot.1-v2".to_owned()));
     });
@@ -64,7 +64,7 @@ fn a_release_phase_that_takes_too_long_is_killed() {
         server.create("hello").await;
         *lock(&server.engine.one_off_end) = OneOffEnd::UntilKilled;
         let push = server.begin_push("hello", COMMIT_A);
-        let pushed = while_time_passes(Duration::from_secs(610), push.task).await.expect("the push");
+        let pushed = server.while_time_passes(Duration::from_secs(610), push.task).await.expect("the push");
         assert_eq!(pushed.result.expect_err("refused").what, "v1 refused (release phase took longer than 600 s); nothing serves yet");
     });
 }
@@ -94,5 +94,25 @@ fn a_vanished_process_type_stops_with_the_switch() {
         site.builders.commit(COMMIT_B, &[("web", "serve")]);
         server.deploy("hello", COMMIT_B).await;
         server.alive(&["web.1-v2 up"]).await;
+    });
+}
+
+#[test]
+fn a_release_that_answers_500_is_refused_unless_the_old_one_did_too() {
+    let site = Site::new();
+    for commit in [COMMIT_A, COMMIT_B] {
+        site.builders.commit(commit, &[("web", "serve")]);
+    }
+    site.builders.boot(COMMIT_B, "web", Boot::Ill);
+    site.while_up(async |server| {
+        server.create("hello").await;
+        server.deploy("hello", COMMIT_A).await;
+        let failure = server.push("hello", COMMIT_B).await.result.expect_err("refused");
+        assert_eq!(failure.what, "v2 refused (GET / -> 500); v1 keeps serving");
+        server.alive(&["web.1-v1 up"]).await;
+        server.create("ill").await;
+        server.deploy("ill", COMMIT_B).await;
+        server.deploy("ill", COMMIT_B).await;
+        server.deploy("ill", COMMIT_A).await;
     });
 }

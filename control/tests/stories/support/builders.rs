@@ -73,7 +73,8 @@ impl FakeBuilders {
         match outcome {
             _ if request.plan_only => Ok(None),
             Some(Outcome::Fails | Outcome::Panics) | None => {
-                Err(Failure::new(Kind::Failed, "build.command_failed", "installing dependencies failed: exited 1").fix("correct requirements.txt"))
+                Err(Failure::new(Kind::Failed, "build.command_failed", "installing dependencies failed: exited 1")
+                    .fix("correct requirements.txt"))
             }
             Some(Outcome::Slug(procfile)) => {
                 lines.step("Compressing slug... done, 12.4 MB");
@@ -96,7 +97,13 @@ impl FakeBuilders {
 }
 
 impl Builders for FakeBuilders {
-    fn build(&self, request: BuildRequest, _source: OwnedFd, lines: Lines, mut cancel: Cancel) -> BoxFuture<'_, Result<Option<BuiltSlug>, Failure>> {
+    fn build(
+        &self,
+        request: BuildRequest,
+        _source: OwnedFd,
+        lines: Lines,
+        mut cancel: Cancel,
+    ) -> BoxFuture<'_, Result<Option<BuiltSlug>, Failure>> {
         lock(&self.asked).push(format!("{} {} {}", request.app, request.build, &request.commit[..7]));
         *lock(&self.now) += 1;
         let now = *lock(&self.now);

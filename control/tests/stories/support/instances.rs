@@ -19,6 +19,8 @@ pub(crate) enum Boot {
     Crash(Vec<String>),
     /// Starts until told otherwise.
     Hang,
+    /// Comes up and answers 500.
+    Ill,
     /// Crashes if this config var is set.
     CrashWith(String),
 }
@@ -35,6 +37,8 @@ pub(crate) struct Instance {
     pub restart_seen: u64,
     pub was_routed: bool,
     pub released: bool,
+    /// What its check answers.
+    pub status: u16,
     /// The release's mode when it was told last.
     pub mode: ReleaseMode,
 }
@@ -114,7 +118,17 @@ impl State {
             let mode = target.releases[version].mode;
             if let Entry::Vacant(vacant) = self.instances.entry(key.clone()) {
                 let restart_seen = restart_counter(&target, &key);
-                vacant.insert(Instance { phase: InstancePhase::Down, run: None, last_end: None, restarts: 0, restart_seen, was_routed: false, released: false, mode });
+                vacant.insert(Instance {
+                    phase: InstancePhase::Down,
+                    run: None,
+                    last_end: None,
+                    restarts: 0,
+                    restart_seen,
+                    was_routed: false,
+                    released: false,
+                    status: 200,
+                    mode,
+                });
                 return true;
             }
             if let Some(instance) = self.instances.get_mut(&key) {
@@ -182,12 +196,16 @@ impl State {
         let boot = self.boots.get(&(release.slug, key.2.clone())).cloned().unwrap_or(Boot::Ready);
         let crash = match boot {
             Boot::Hang => return false,
-            Boot::Ready => None,
+            Boot::Ready | Boot::Ill => None,
             Boot::Crash(lines) => Some(lines),
             Boot::CrashWith(var) => release.config.get(&var.parse().expect("a key")).map(|_| vec![format!("{var} is set")]),
         };
+        let is_ill = self.boots.get(&(release.slug, key.2.clone())) == Some(&Boot::Ill);
         match crash {
-            None => self.enter(key, InstancePhase::Ready),
+            None => {
+                self.instances.get_mut(key).expect("known").status = if is_ill { 500 } else { 200 };
+                self.enter(key, InstancePhase::Ready)
+            }
             Some(lines) => {
                 let after = if release.mode.is_candidate() { InstancePhase::Failed } else { InstancePhase::Backoff };
                 self.instances.get_mut(key).expect("known").restarts += 1;
@@ -196,7 +214,14 @@ impl State {
         }
     }
 
-    pub(crate) fn gone(&mut self, key: &Key, reason: StopReason, status: ExitStatus, last_lines: Vec<String>, phase: InstancePhase) -> bool {
+    pub(crate) fn gone(
+        &mut self,
+        key: &Key,
+        reason: StopReason,
+        status: ExitStatus,
+        last_lines: Vec<String>,
+        phase: InstancePhase,
+    ) -> bool {
         let instance = self.instances.get_mut(key).expect("known");
         let Some(run) = instance.run.take() else { return false };
         instance.last_end = Some(LastEnd { run, status, reason, at_unix_ms: 0, ran_ms: 100, last_lines });
@@ -229,8 +254,8 @@ fn seen(target: &AppTarget, key: &Key, instance: &Instance) -> InstanceObserved 
         shim_pid: None,
         since_unix_ms: 0,
         ready_after_ms: was_ready.then_some(if is_web { 800 } else { 10_000 }),
-        check: (is_web && was_ready).then(|| "GET / -> 200".to_owned()),
-        probe_status: None,
+        check: (is_web && was_ready).then(|| format!("GET / -> {}", instance.status)),
+        probe_status: (is_web && was_ready).then_some(instance.status),
         restarts: instance.restarts,
         last_end: instance.last_end.clone(),
         next_start_unix_ms: (instance.phase == InstancePhase::Backoff).then_some(super::server::NOW_UNIX_MS + 60_000),

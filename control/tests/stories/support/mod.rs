@@ -9,7 +9,6 @@ pub(crate) mod server;
 pub(crate) mod words;
 
 use std::cell::Cell;
-use std::future::Future;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -95,25 +94,5 @@ pub(crate) async fn until<T>(what: &str, mut found: impl AsyncFnMut() -> Option<
         }
         assert!(std::time::Instant::now() < deadline, "waited in vain until {what}");
         tokio::task::yield_now().await;
-    }
-}
-
-/// Waits for `work` while time passes in steps, up to `most`.
-pub(crate) async fn while_time_passes<T>(most: Duration, work: impl Future<Output = T>) -> T {
-    tokio::pin!(work);
-    let step = Duration::from_millis(500);
-    let mut passed = Duration::ZERO;
-    loop {
-        // Many turns for every task before the clock moves.
-        for _ in 0..200 {
-            tokio::select! {
-                biased;
-                result = &mut work => return result,
-                () = tokio::task::yield_now() => {}
-            }
-        }
-        assert!(passed < most, "it did not end within {most:?}");
-        tokio::time::advance(step).await;
-        passed += step;
     }
 }

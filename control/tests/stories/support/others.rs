@@ -48,7 +48,9 @@ impl Databases for FakeDatabases {
     }
 
     fn info(&self, _: AppNumber) -> BoxFuture<'_, Result<api::pg::InfoReply, Failure>> {
-        Box::pin(async { Ok(api::pg::InfoReply { kind: "postgresql".to_owned(), version: None, database: None, bytes: None, connections: None }) })
+        Box::pin(async {
+            Ok(api::pg::InfoReply { kind: "postgresql".to_owned(), version: None, database: None, bytes: None, connections: None })
+        })
     }
 
     fn psql(&self) -> Result<String, Failure> {
@@ -87,7 +89,14 @@ impl Repositories for FakeRepositories {
         Box::pin(async { Ok(source()) })
     }
 
-    fn serve(&self, _: AppNumber, _: Verb, _: Option<String>, _: Stdio, _: Option<PushDescriptors>) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>> {
+    fn serve(
+        &self,
+        _: AppNumber,
+        _: Verb,
+        _: Option<String>,
+        _: Stdio,
+        _: Option<PushDescriptors>,
+    ) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>> {
         Box::pin(async { Err(Failure::new(Kind::Internal, "internal", "no story pushes through git")) })
     }
 
@@ -110,7 +119,8 @@ impl AppLogs for FakeLogs {
     fn read(&self, _: AppName, _: AppNumber, _: Logs, sink: mpsc::Sender<Line>) -> BoxFuture<'_, Result<(), Failure>> {
         Box::pin(async move {
             for number in 0..3 {
-                let line = Line { at_unix_us: number, source: "app".to_owned(), process: "web.1".to_owned(), text: format!("line {number}") };
+                let line =
+                    Line { at_unix_us: number, source: "app".to_owned(), process: "web.1".to_owned(), text: format!("line {number}") };
                 let _ = sink.send(line).await;
             }
             Ok(())

@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use api::wire::FromServer;
 use api::{Failure, Operation};
@@ -168,7 +169,17 @@ impl Server {
                 Err(failure) => Err(failure),
                 Ok(turn) => {
                     let lines = lines.clone();
-                    let request = DeployRequest { actor: "anna".to_owned(), commit, rebuild: false, dry_run, accept_5xx: false, lines, cancel, reason, turn };
+                    let request = DeployRequest {
+                        actor: "anna".to_owned(),
+                        commit,
+                        rebuild: false,
+                        dry_run,
+                        accept_5xx: false,
+                        lines,
+                        cancel,
+                        reason,
+                        turn,
+                    };
                     control.deploy(&app, request, source()).await
                 }
             };
@@ -188,10 +199,38 @@ impl Server {
     /// Waits until exactly these are alive: `web.1-v1 up`.
     pub(crate) async fn alive(&self, wanted: &[&str]) {
         let machine = &self.machine;
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
         while machine.alive() != wanted {
             assert!(std::time::Instant::now() < deadline, "alive are {:?}, not {wanted:?}", machine.alive());
             tokio::task::yield_now().await;
+        }
+    }
+
+    /// Lets every task take the steps that it can take now, also those that wait for the store.
+    pub(crate) async fn settle(&self) {
+        for _ in 0..5 {
+            self.control.services.store.apps().await.expect("apps");
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Waits for `work` while time passes in steps, up to `most`.
+    pub(crate) async fn while_time_passes<T>(&self, most: Duration, work: impl Future<Output = T>) -> T {
+        let passing = async {
+            let mut passed = Duration::ZERO;
+            while passed < most {
+                self.settle().await;
+                tokio::time::advance(Duration::from_secs(1)).await;
+                passed += Duration::from_secs(1);
+            }
+            self.settle().await;
+        };
+        tokio::select! {
+            biased;
+            result = work => result,
+            () = passing => panic!("it did not end within {most:?}"),
         }
     }
 
