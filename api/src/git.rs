@@ -15,7 +15,7 @@ pub struct Git {
     /// `GIT_PROTOCOL` of the client, only `version=…` is passed on.
     pub protocol: Option<String>,
 }
-operation!(Git, "git", Viewer, Changes, SessionReply);
+operation!(Git, "git", Deployer, Changes, SessionReply);
 
 /// What git may ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -63,6 +63,12 @@ impl Control {
         for app in control.services.store.apps().await? {
             let start = control.app_start(&app, true).await?;
             control.insert(AppHandle::start(&control.services, start));
+            // An earlier server may have been killed while it made this one.
+            if app.current.is_none()
+                && let Err(failure) = control.make_places(app.number).await
+            {
+                tracing::error!(app = %app.name, %failure, "an app cannot be made whole");
+            }
         }
         control.settle_pushes().await?;
         control.publish_keys().await?;

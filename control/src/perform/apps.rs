@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use api::apps::{AppSummary, Apps, AppsReply, Create, CreateReply, Destroy, DestroyReply, Info, InfoReply, Rename, Set};
 use api::{Failure, Kind, Role};
-use model::AppName;
+use model::{AppName, AppNumber};
 
 use super::Ask;
 use super::rows::process_words;
@@ -58,9 +58,14 @@ impl Control {
     }
 
     async fn furnish(&self, app: &App) -> Result<AppHandle, Failure> {
-        self.services.engine.prepare(app.number).await?;
-        self.services.repositories.create(app.number).await?;
+        self.make_places(app.number).await?;
         self.start_app(app).await
+    }
+
+    /// Folders, users and the repository of an app. Idempotent.
+    pub(crate) async fn make_places(&self, number: AppNumber) -> Result<(), Failure> {
+        self.services.engine.prepare(number).await?;
+        self.services.repositories.create(number).await
     }
 
     fn made_up_name(&self) -> Result<AppName, Failure> {

@@ -147,3 +147,27 @@ fn an_app_that_was_destroyed_is_wiped_by_the_next_server_if_need_be() {
         assert_eq!(lock(&site.databases.removed).len(), 1);
     });
 }
+
+#[test]
+fn an_app_whose_making_was_interrupted_is_made_whole_by_the_next_server() {
+    let site = Site::new();
+    site.builders.commit(COMMIT_A, WEB);
+    site.while_up(async |_| {
+        let app = control::store::NewApp {
+            name: "hello".parse().expect("a name"),
+            ports: 8_101..=8_101,
+            ports_in_use: [].into(),
+            database: control::store::DatabaseKind::Postgresql,
+        };
+        let event = control::store::NewEvent::new(0, "operator", control::store::EventCode::AppCreated, "made");
+        // As a server leaves it that is killed right after.
+        site.store.create_app(app, event).await.expect("created");
+    });
+    site.while_up(async |server| {
+        let number = server.app("hello").identity.number;
+        assert_eq!(*lock(&server.engine.prepared), [number]);
+        assert_eq!(*lock(&site.repositories.created), [number]);
+        server.deploy("hello", COMMIT_A).await;
+    });
+    site.while_up(async |server| assert!(lock(&server.engine.prepared).is_empty(), "what has a release is whole"));
+}

@@ -70,10 +70,13 @@ impl Databases for FakeDatabases {
 pub(crate) struct FakeRepositories {
     /// Where refs are.
     pub refs: Mutex<BTreeMap<String, String>>,
+    /// Whose were made, each time.
+    pub created: Mutex<Vec<AppNumber>>,
 }
 
 impl Repositories for FakeRepositories {
-    fn create(&self, _: AppNumber) -> BoxFuture<'_, Result<(), Failure>> {
+    fn create(&self, number: AppNumber) -> BoxFuture<'_, Result<(), Failure>> {
+        lock(&self.created).push(number);
         Box::pin(async { Ok(()) })
     }
 
