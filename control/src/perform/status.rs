@@ -22,6 +22,7 @@ impl Control {
             apps: self.visible(&ask.actor).iter().map(app_status).collect(),
             disk_free_bytes,
             disk_total_bytes,
+            build_free_bytes_min: crate::limits::BUILD_FREE_BYTES_MIN,
             memory_available_bytes,
             memory_total_bytes,
             database: self.services.databases.summary(),
