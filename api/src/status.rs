@@ -28,6 +28,9 @@ pub struct StatusReply {
     pub disk_free_bytes: u64,
     /// Bytes in all.
     pub disk_total_bytes: u64,
+    /// Bytes that a build must find free, or the push is refused.
+    #[serde(default)]
+    pub build_free_bytes_min: u64,
     /// Bytes of memory available and in all.
     pub memory_available_bytes: u64,
     /// Bytes in all.

@@ -51,6 +51,7 @@ pub fn create(context: &Context, arguments: Create) -> Result {
         context.output.line(&format!(" !     {note}"));
     }
     let program = std::env::current_exe().map_err(|error| Failure::internal("paas does not know where it is", &error))?;
+    let program = without_deleted_mark(program);
     // The app is there whatever becomes of the remote.
     match checkout::add_remote(&Context::folder(), context.remote_name(), &reply, &program, &context.root()?) {
         Ok(said) => said.iter().for_each(|said| context.output.line(said)),
@@ -173,6 +174,15 @@ pub fn destroy(context: &Context, arguments: &Destroy) -> Result {
     let operation = apps::Destroy { app: app.clone(), confirm };
     context.change(&format!("Destroying {app}"), &operation, |_| "done".to_owned())?;
     Ok(checkout::follow(&Context::folder(), context.remote_name(), &app, None)?)
+}
+
+/// Linux marks the path of a program that was replaced while it ran; the new one has the
+/// path without the mark.
+fn without_deleted_mark(program: std::path::PathBuf) -> std::path::PathBuf {
+    match program.to_str().and_then(|path| path.strip_suffix(" (deleted)")) {
+        Some(path) => path.into(),
+        None => program,
+    }
 }
 
 #[cfg(test)]

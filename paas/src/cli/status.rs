@@ -37,6 +37,10 @@ fn render(reply: &StatusReply, view: &View) -> String {
         ("Memory", share(reply.memory_available_bytes, reply.memory_total_bytes, "available")),
         ("Database", reply.database.clone()),
     ]));
+    if reply.disk_free_bytes < reply.build_free_bytes_min {
+        let needed = model::text::bytes(reply.build_free_bytes_min);
+        screen.push_str(&format!("\n !     the disk is nearly full: pushes are refused until {needed} are free\n"));
+    }
     screen
 }
 
@@ -107,6 +111,7 @@ mod tests {
             ],
             disk_free_bytes: 12_300_000_000,
             disk_total_bytes: 50_000_000_000,
+            build_free_bytes_min: 268_435_456,
             memory_available_bytes: 900_000_000,
             memory_total_bytes: 3_900_000_000,
             database: "PostgreSQL 15 up".to_owned(),
