@@ -39,7 +39,7 @@ fn render(reply: &StatusReply, view: &View) -> String {
     ]));
     if reply.disk_free_bytes < reply.build_free_bytes_min {
         let needed = model::text::bytes(reply.build_free_bytes_min);
-        screen.push_str(&format!("\n !     the disk is nearly full: pushes are refused until {needed} are free\n"));
+        screen.extend(["\n !     the disk is nearly full: pushes are refused until ", &needed, " are free\n"]);
     }
     screen
 }
