@@ -63,7 +63,8 @@ pub struct Interpreter {
     pub path: PathBuf,
     /// Its version.
     pub version: Version,
-    /// Its installer's version: pip's (`None`: it has none), npm's.
+    /// Its installer's version: pip's (`ensurepip 23.0.1`: it can put one into virtual
+    /// environments, as Debian's python3-venv does; `None`: it has none), npm's.
     pub installer: Option<String>,
     /// The installer's real path, where it is a program of its own (npm).
     pub installer_path: Option<PathBuf>,
@@ -154,7 +155,11 @@ try:
     from importlib import metadata
     print(metadata.version('pip'))
 except Exception:
-    pass";
+    try:
+        import ensurepip
+        print('ensurepip ' + ensurepip.version())
+    except Exception:
+        pass";
 
 /// Real paths of the matching programs, each once.
 fn binaries(folders: &[PathBuf], matches: impl Fn(&str) -> bool) -> Vec<PathBuf> {
@@ -249,7 +254,7 @@ mod tests {
         let host = HostToolchains::new([]);
         let python = host.pythons().first().expect("a Python: apt install python3 python3-pip");
         assert!(!python.path.is_symlink());
-        assert!(python.installer.is_some(), "pip: apt install python3-pip");
+        assert!(python.installer.is_some(), "pip: apt install python3-venv");
         let node = host.nodes().first().expect("Node.js: apt install nodejs npm");
         assert!(node.installer.is_some(), "npm: apt install npm");
     }

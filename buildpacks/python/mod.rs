@@ -188,15 +188,15 @@ fn understands_other_pythons(pip: &str) -> bool {
 
 fn no_pip(python: &Interpreter) -> Problem {
     Problem::new("host.no_pip", format!("Python {} of this machine has no pip", python.version))
-        .why(format!("{} cannot import it", python.path.display()))
-        .fix("apt install python3-pip")
+        .why(format!("{} can import neither pip nor ensurepip", python.path.display()))
+        .fix("apt install python3-venv")
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
     fn pip_is_installed_into_the_environment_only_by_old_pips() {
-        for (version, understands) in [("22.3", true), ("23.0.1", true), ("22.2.2", false), ("9.0.1", false), ("100.0", true), ("?", false)]
+        for (version, understands) in [("22.3", true), ("23.0.1", true), ("22.2.2", false), ("9.0.1", false), ("100.0", true), ("ensurepip 23.0.1", false), ("?", false)]
         {
             assert_eq!(super::understands_other_pythons(version), understands, "{version}");
         }
