@@ -3,12 +3,12 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use api::{Failure, Kind};
 use sha2::{Digest, Sha256};
 
-use super::limits::COPY_BYTES;
+use super::limits::{COPY_BYTES, OLD_COPIES_KEPT};
 
 /// Everyone executes it, nobody changes it.
 const MODE: u32 = 0o755;
@@ -86,6 +86,29 @@ fn place(root: &Path, name: &str, write: impl FnOnce(&Path) -> io::Result<()>) -
     File::open(&folder)?.sync_all()
 }
 
+/// Removes copies that nothing needs any more: what runs keeps its file open, and what
+/// starts is named by the current guardian.
+pub(super) fn forget_old(root: &Path, current: &[&str]) {
+    let folder = root.join("libexec");
+    for kind in ["shim-", "paas-"] {
+        let mut old = old_copies(&folder, kind, current);
+        // The last one that was placed comes first.
+        old.sort_unstable_by(|a, b| b.cmp(a));
+        for (_, path) in old.into_iter().skip(OLD_COPIES_KEPT) {
+            // One that stays costs space alone, and the next start tries again.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// When each old copy was placed, and where it is.
+fn old_copies(folder: &Path, kind: &str, current: &[&str]) -> Vec<((i64, i64), PathBuf)> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let is_old = |name: &str| name.starts_with(kind) && !current.contains(&name);
+    let old = entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(is_old));
+    old.filter_map(|entry| entry.metadata().ok().map(|found| ((found.ctime(), found.ctime_nsec()), entry.path()))).collect()
+}
+
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
@@ -99,4 +122,27 @@ fn failed(name: &str, error: &io::Error) -> Failure {
         .why("what runs must outlive an upgrade, so it is executed from there")
         .fix("see that the disk is not full: df -h")
         .caused_by(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_copies_go_but_for_the_last_one() {
+        let root = tempfile::tempdir().expect("folder");
+        let folder = root.path().join("libexec");
+        fs::create_dir(&folder).expect("libexec");
+        for name in ["paas-1", "paas-2", "paas-3", "shim-1", "other"] {
+            place(root.path(), name, |temporary| fs::write(temporary, name)).expect("placed");
+            // Times of files are as coarse as the kernel's tick.
+            let placed = fs::metadata(folder.join(name)).expect("file");
+            while File::create(folder.join("now")).and_then(|file| file.metadata()).expect("now").ctime_nsec() == placed.ctime_nsec() {}
+        }
+        fs::remove_file(folder.join("now")).expect("now");
+        forget_old(root.path(), &["paas-3", "shim-1"]);
+        let mut left: Vec<_> = fs::read_dir(&folder).expect("libexec").map(|entry| entry.expect("entry").file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["other", "paas-2", "paas-3", "shim-1"]);
+    }
 }

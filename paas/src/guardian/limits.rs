@@ -12,3 +12,8 @@ pub const LAUNCH_END_MAX: Duration = Duration::from_secs(25);
 pub const COPY_BYTES: usize = 256 * 1024;
 /// How much of the lock file is read.
 pub const LOCK_TEXT_BYTES_MAX: u64 = 64;
+/// Largest core dump of the platform's own processes, in bytes.
+pub const CORE_BYTES_MAX: u64 = 1;
+/// Copies of each program that stay in `libexec/` beside the current one: what a key's
+/// forced command names until the new server has written the keys anew.
+pub const OLD_COPIES_KEPT: usize = 1;

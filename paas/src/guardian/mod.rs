@@ -10,6 +10,7 @@
 
 mod copies;
 mod handed;
+mod inherited;
 pub mod limits;
 mod link;
 mod lock;
@@ -40,6 +41,11 @@ pub struct GuardianOptions {
 
 /// `paas server`: returns the server's exit code once it has ended.
 pub fn run(options: &GuardianOptions) -> Result<u8, Failure> {
+    inherited::leave_behind().map_err(|error| {
+        Failure::new(Kind::Host, "guardian.inherited", "what this process was started with cannot be looked at")
+            .why("/proc must be mounted")
+            .caused_by(&error)
+    })?;
     let is_root = rustix::process::geteuid().is_root();
     let users = Users { base: options.uid_base };
     if !users.is_valid() {
@@ -56,10 +62,10 @@ pub fn run(options: &GuardianOptions) -> Result<u8, Failure> {
     })?;
     let shim = copies::shim(&root)?;
     let paas = copies::paas(&root, is_root)?;
+    copies::forget_old(&root, &[&shim, &paas]);
     let home = std::env::home_dir();
     let handed = Handed { root, users, is_root, paas, shim, home, rest: options.server_words.clone() };
     probe(&handed)?;
-    raise_open_files();
     watch::watch(&handed, &lock)
 }
 
@@ -103,12 +109,4 @@ fn probe(handed: &Handed) -> Result<(), Failure> {
              user.max_user_namespaces=10000 (Ubuntu: kernel.apparmor_restrict_unprivileged_userns=0)",
         )
     })
-}
-
-/// One server holds several descriptors per run.
-fn raise_open_files() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    // Raising up to the hard limit is refused to nobody.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
