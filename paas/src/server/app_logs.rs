@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -64,7 +65,11 @@ fn write_one(folder: &Path, writers: &mut HashMap<AppNumber, Writer>, line: &Wri
         std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
         std::collections::hash_map::Entry::Vacant(entry) => {
             let folder = folder.join(line.number.to_string()).join(PLATFORM_FOLDER);
-            std::fs::create_dir_all(&folder)?;
+            // Its parent is launch's to make: a late line does not bring a destroyed app's back.
+            match std::fs::create_dir(&folder) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
             entry.insert(Writer::open(std::fs::File::open(&folder)?.into(), Limits::default())?)
         }
     };
@@ -88,8 +93,8 @@ impl AppLogs for LogFolders {
 
     fn read(&self, app: AppName, number: AppNumber, query: Logs, sink: mpsc::Sender<Line>) -> BoxFuture<'_, Result<(), Failure>> {
         Box::pin(async move {
-            let wanted = Wanted { app, process: query.process, source: query.source };
-            self.read_wanted(number, &wanted, query.lines, query.tail, &sink)
+            let wanted = Arc::new(Wanted { app, process: query.process, source: query.source });
+            self.read_wanted(number, wanted, query.lines, query.tail, &sink)
                 .await
                 .map_err(|error| Failure::new(Kind::Host, "logs.unreadable", "the logs cannot be read").caused_by(&error))
         })
@@ -131,7 +136,7 @@ impl LogFolders {
     async fn read_wanted(
         &self,
         number: AppNumber,
-        wanted: &Wanted,
+        wanted: Arc<Wanted>,
         lines: usize,
         follow: bool,
         sink: &mpsc::Sender<Line>,
@@ -139,7 +144,10 @@ impl LogFolders {
         let own = self.folder.join(number.to_string());
         let mut folders = children(&own)?;
         folders.push(self.folder.join("0").join("router"));
-        let (newest, marks) = newest(&folders, wanted, lines)?;
+        // Much may have to be read and thrown away before enough is found.
+        let (searched, asked) = (folders.clone(), wanted.clone());
+        let found = tokio::task::spawn_blocking(move || newest(&searched, &asked, lines)).await;
+        let (newest, marks) = found.map_err(io::Error::other)??;
         for line in newest {
             if sink.send(line).await.is_err() {
                 return Ok(());

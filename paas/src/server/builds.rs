@@ -2,7 +2,7 @@
 //! hashed and stored only after everything of it was killed.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,27 +12,35 @@ use builder::protocol::{BuildEvent, BuildSpec, EventParser};
 use builder::{Problem, manifest};
 use control::seams::{BoxFuture, BuildRequest, Builders, BuiltSlug, Cancel, Lines, cancelled};
 use model::{AppNumber, SlugId};
+use runner::Runner;
 use runner::runs::{Output, RunRequest, Runs};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use sha2::{Digest, Sha256};
+use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
-use super::internal_run::{not_started, plumbing, sealed, spec};
+use super::internal_run::{kill_to_end, not_started, plumbing, sealed, spec};
+use super::leftovers::remove_trees;
 
 /// The builder ends by itself after 2 h; whatever keeps it from that is killed then.
 const BUILD_MAX: Duration = Duration::from_mins(121);
 /// Bytes of a slug that are hashed at once.
 const HASH_CHUNK_BYTES: usize = 256 * 1024;
+/// Bytes of stray output that are read at once.
+const STRAY_CHUNK_BYTES: usize = 8 * 1024;
+/// What is kept of one stray line, in bytes.
+const STRAY_LINE_BYTES_MAX: usize = 4 * 1024;
 /// Bytes of events that are read at once.
 const EVENT_CHUNK_BYTES: usize = 64 * 1024;
 
 /// Builds on this machine.
-#[derive(Debug)]
 pub struct LocalBuilders {
     /// The root folder.
     pub root: PathBuf,
     /// Starts runs.
     pub runs: Runs,
+    /// Has the unpacked slugs.
+    pub runner: Runner,
     /// What builds may see of the server's own environment: proxies, certificates.
     pub host_environment: BTreeMap<String, String>,
     /// Toolchains outside `/usr`.
@@ -55,7 +63,7 @@ impl LocalBuilders {
         lines: Lines,
         mut cancel: Cancel,
     ) -> Result<Option<BuiltSlug>, Failure> {
-        let slug = self.unnamed_slug().map_err(|error| plumbing(&error))?;
+        let slug = unnamed(&self.slugs()).map_err(|error| plumbing(&error))?;
         let (events, events_end) = io::pipe().map_err(|error| plumbing(&error))?;
         let (stray, stray_end) = io::pipe().map_err(|error| plumbing(&error))?;
         let run = self.start(&request, source, events_end, stray_end, &slug).await?;
@@ -68,9 +76,13 @@ impl LocalBuilders {
             () = tokio::time::sleep(BUILD_MAX) => Err(Failure::new(Kind::Failed, "build.too_long", "the build took longer than 2 h")),
         };
         // Killed first, then its output is looked at: what a build leaves is hostile data.
-        let _ = run.kill().await;
-        let end = run.gone().await;
-        let _ = stray.await;
+        let Some(end) = kill_to_end(&run).await else {
+            stray.abort();
+            return Err(Failure::new(Kind::Host, "build.stuck", "the build cannot be killed").fix("see its processes with `ps`"));
+        };
+        if let Err(error) = stray.await {
+            tracing::warn!(%error, "stray output of a build is lost");
+        }
         self.wipe(&request).await;
         let told = told?;
         match (told.failed, told.done) {
@@ -134,12 +146,6 @@ impl LocalBuilders {
         self.root.join("slugs")
     }
 
-    /// A file without a name: what a killed server leaves of it is nothing.
-    fn unnamed_slug(&self) -> io::Result<std::fs::File> {
-        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        Ok(rustix::fs::open(self.slugs(), flags, Mode::RUSR | Mode::WUSR)?.into())
-    }
-
     /// Hashes, checks and names a slug.
     async fn receive(&self, slug: std::fs::File) -> Result<BuiltSlug, Failure> {
         let folder = self.slugs();
@@ -148,20 +154,30 @@ impl LocalBuilders {
     }
 }
 
-fn receive(mut slug: std::fs::File, folder: &Path) -> Result<BuiltSlug, Failure> {
+/// A file without a name: what a killed server leaves of it is nothing.
+fn unnamed(folder: &Path) -> io::Result<std::fs::File> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR)?.into())
+}
+
+/// What was built is copied while it is hashed: its own file was open to the build, which
+/// may have passed it on to somebody who writes into it later.
+fn receive(mut built: std::fs::File, folder: &Path) -> Result<BuiltSlug, Failure> {
     let unusable =
         |error: &dyn std::error::Error| Failure::new(Kind::Failed, "slug.unusable", "the build's slug cannot be used").caused_by(error);
     let stored = |error: &dyn std::error::Error| Failure::new(Kind::Host, "slug.not_stored", "the slug cannot be stored").caused_by(error);
-    slug.seek(SeekFrom::Start(0)).map_err(|error| unusable(&error))?;
+    let mut slug = unnamed(folder).map_err(|error| stored(&error))?;
+    built.seek(SeekFrom::Start(0)).map_err(|error| unusable(&error))?;
     let mut hasher = Sha256::new();
     let mut chunk = vec![0; HASH_CHUNK_BYTES];
     let mut bytes = 0;
     loop {
-        let count = slug.read(&mut chunk).map_err(|error| unusable(&error))?;
+        let count = built.read(&mut chunk).map_err(|error| unusable(&error))?;
         if count == 0 {
             break;
         }
         hasher.update(&chunk[..count]);
+        slug.write_all(&chunk[..count]).map_err(|error| stored(&error))?;
         bytes += count as u64;
     }
     let id = SlugId(hasher.finalize().into());
@@ -233,13 +249,27 @@ fn no_postgresql() -> Failure {
         .fix("on the box: `sudo apt install postgresql`, restart the server, then `paas apps:destroy` and create the app again; or set DATABASE_URL yourself")
 }
 
-/// What a build prints past its events: a panic, a tool that writes to the wrong place.
+/// What a build prints past its events: a panic, a tool that writes to the wrong place. It
+/// is hostile: a line may never end.
 async fn pass_stray(stray: io::PipeReader, lines: Lines) {
-    use tokio::io::AsyncBufReadExt;
-    let Ok(receiver) = pipe::Receiver::from_owned_fd(stray.into()) else { return };
-    let mut reader = tokio::io::BufReader::new(receiver).lines();
-    while let Ok(Some(line)) = reader.next_line().await {
-        lines.detail(model::text::clean(&line, builder::limits::EVENT_TEXT_CHARS_MAX));
+    let Ok(mut receiver) = pipe::Receiver::from_owned_fd(stray.into()) else { return };
+    let mut chunk = vec![0; STRAY_CHUNK_BYTES];
+    let mut line = Vec::new();
+    let tell = |line: &mut Vec<u8>| {
+        lines.detail(model::text::clean(&String::from_utf8_lossy(line), builder::limits::EVENT_TEXT_CHARS_MAX));
+        line.clear();
+    };
+    while let Ok(count @ 1..) = receiver.read(&mut chunk).await {
+        for byte in &chunk[..count] {
+            if *byte == b'\n' {
+                tell(&mut line);
+            } else if line.len() < STRAY_LINE_BYTES_MAX {
+                line.push(*byte);
+            }
+        }
+    }
+    if !line.is_empty() {
+        tell(&mut line);
     }
 }
 
@@ -274,7 +304,12 @@ impl Builders for LocalBuilders {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     Err(Failure::new(Kind::Host, "slug.not_removed", "an old slug cannot be removed").caused_by(&error))
                 }
-                _ => Ok(()),
+                _ => {
+                    // A large tree takes a while, and the author of a push waits here.
+                    let (root, runner, runs) = (self.root.clone(), self.runner.clone(), self.runs.clone());
+                    tokio::spawn(async move { remove_trees(&root, &runner, &runs, slug).await });
+                    Ok(())
+                }
             }
         })
     }

@@ -1,184 +1,101 @@
 //! Databases of apps: the managed cluster as a run of its own, or a SQLite file where the
 //! box has no PostgreSQL.
 
-use std::io;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use addons::{Binaries, Cluster, ClusterError, ClusterHost, CommandOutput, Layout, Settings, Superuser};
+use addons::limits::READY_TIMEOUT;
+use addons::{Binaries, Cluster, ClusterError, Layout, Settings, Superuser};
 use api::{Failure, Kind};
 use control::seams::{BoxFuture, Database, Databases};
 use model::{AppNumber, Secret};
-use runner::runs::{Adopted, LiveRun, Output, RunRequest, Runs};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::unix::pipe;
-use tokio::sync::OnceCell;
+use runner::runs::{LiveRun, Runs};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
-use super::internal_run::spec;
+use super::keeper::{Keeper, State};
+use super::postgres_run::{Commands, PostgresRun};
+use super::{end_server, spawn_critical};
 
-/// Output of a command of the cluster that is read.
-const COMMAND_OUTPUT_BYTES_MAX: u64 = 1024 * 1024;
-/// How long the cluster may take to stop before it is killed.
-const STOP_GRACE: Duration = Duration::from_secs(20);
-/// Pauses between starts of a cluster that keeps ending.
-const RESTART_PAUSES: [Duration; 4] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30)];
-/// A cluster that lived this long starts its pauses anew.
-const HEALTHY_AFTER: Duration = Duration::from_mins(1);
-/// SIGINT: PostgreSQL ends its clients and stops; SIGTERM would wait for them.
-const STOP_SIGNAL: i32 = 2;
+/// A cluster that is being made or started for the first time is waited for this long.
+const FIRST_START_MAX: Duration = Duration::from_mins(2);
+/// One that has just gone down is waited for this long; one that is down longer is not.
+const DOWN_PATIENCE: Duration = Duration::from_secs(5);
+/// Between two tries to reach a cluster that runs and does not answer.
+const ATTACH_PAUSE: Duration = Duration::from_secs(5);
 /// The file that SQLite apps get, in `DATA_DIR`.
 const SQLITE_URL: &str = "sqlite:////data/app.db";
 
-/// Runs the cluster's processes.
-struct ClusterRuns {
-    runs: Runs,
-    born_unix_ms: i64,
-    next: AtomicU64,
-    stopping: AtomicBool,
-    live: Mutex<Option<LiveRun>>,
+/// Whether the cluster can be worked with.
+#[derive(Debug, Clone)]
+enum Readiness {
+    /// It was never reached yet.
+    Starting,
+    /// It answers.
+    Up,
+    /// It does not, and is tried again all the time.
+    Down {
+        /// Since when.
+        since: Instant,
+        /// Why.
+        failure: Failure,
+    },
 }
 
-impl ClusterRuns {
-    fn folder(&self, kind: &str) -> String {
-        format!("{kind}-{}-{}", self.born_unix_ms, self.next.fetch_add(1, Ordering::Relaxed))
-    }
-
-    async fn command(&self, argv: Vec<String>, stdin: Option<Vec<u8>>) -> io::Result<CommandOutput> {
-        let words: Vec<&str> = argv.iter().map(String::as_str).collect();
-        let (input, input_end) = io::pipe()?;
-        let (output, output_end) = io::pipe()?;
-        let (error, error_end) = io::pipe()?;
-        let folder = self.folder("pgcommand");
-        let mut spec = spec(&words, "/data", &[]);
-        spec.stop_signal = STOP_SIGNAL;
-        let order = RunRequest {
-            profile: launch::Profile::Postgres,
-            app: AppNumber::PLATFORM,
-            folder: folder.clone(),
-            subject: None,
-            output: Output::Inherit { stdin: input.into(), stdout: output_end.into(), stderr: error_end.into(), terminal: false },
-            descriptors: Vec::new(),
-            spec,
-        };
-        let run = self.runs.start(order).await.map_err(io::Error::other)?;
-        let feed = async {
-            let mut sender = pipe::Sender::from_owned_fd(OwnedFd::from(input_end))?;
-            // A command that does not read its input is fine.
-            let _ = sender.write_all(&stdin.unwrap_or_default()).await;
-            Ok::<_, io::Error>(())
-        };
-        let (fed, stdout, stderr) = tokio::join!(feed, read_all(output), read_all(error));
-        fed?;
-        let end = run.gone().await;
-        self.runs.forget(AppNumber::PLATFORM, &folder)?;
-        Ok(CommandOutput { code: i32::from(end.status.shell_code()), stdout: stdout?, stderr: stderr? })
-    }
-
-    async fn start_server(&self, argv: &[String]) -> Result<(LiveRun, String), String> {
-        let words: Vec<&str> = argv.iter().map(String::as_str).collect();
-        let folder = self.folder("postgres");
-        let mut spec = spec(&words, "/data", &[]);
-        spec.stop_signal = STOP_SIGNAL;
-        let order = RunRequest {
-            profile: launch::Profile::Postgres,
-            app: AppNumber::PLATFORM,
-            folder: folder.clone(),
-            subject: None,
-            output: Output::Log("postgres".to_owned()),
-            descriptors: Vec::new(),
-            spec,
-        };
-        let run = self.runs.start(order).await.map_err(|error| error.to_string())?;
-        self.hold(&run);
-        Ok((run, folder))
-    }
-
-    fn hold(&self, run: &LiveRun) {
-        *self.live.lock().unwrap_or_else(PoisonError::into_inner) = Some(run.clone());
-    }
-
-    /// Starts the cluster again whenever it ends, until it is told to stop.
-    async fn keep(self: Arc<Self>, argv: Vec<String>, mut run: LiveRun, mut folder: String) {
-        let mut attempt = 0;
-        loop {
-            let began = tokio::time::Instant::now();
-            let end = run.gone().await;
-            if let Err(error) = self.runs.forget(AppNumber::PLATFORM, &folder) {
-                tracing::warn!(%error, folder, "the run folder of PostgreSQL stays");
+/// Follows the cluster's runs: each is waited for and prepared for apps.
+async fn attend(cluster: Cluster, keeper: Arc<Keeper>, readiness: watch::Sender<Readiness>) {
+    let mut states = keeper.state();
+    loop {
+        let state = states.borrow_and_update().clone();
+        match state {
+            State::Starting => {}
+            State::Up(run) => attach(&cluster, &run, &readiness).await,
+            State::Down(failure) => go_down(&readiness, failure),
+            State::Stopped => {
+                return go_down(&readiness, Failure::new(Kind::Unavailable, "database.stopped", "the database cluster was stopped"));
             }
-            if self.stopping.load(Ordering::SeqCst) {
+        }
+        if states.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Returns once it answers, or has ended.
+async fn attach(cluster: &Cluster, run: &LiveRun, readiness: &watch::Sender<Readiness>) {
+    loop {
+        let attached = tokio::select! {
+            attached = cluster.attach(READY_TIMEOUT) => attached,
+            _ = run.gone() => return,
+        };
+        match attached {
+            Ok(()) => {
+                readiness.send_replace(Readiness::Up);
                 return;
             }
-            tracing::warn!(status = %end.status, "PostgreSQL ended and is started again");
-            if began.elapsed() >= HEALTHY_AFTER {
-                attempt = 0;
-            }
-            loop {
-                tokio::time::sleep(RESTART_PAUSES[attempt.min(RESTART_PAUSES.len() - 1)]).await;
-                attempt += 1;
-                if self.stopping.load(Ordering::SeqCst) {
-                    return;
-                }
-                match self.start_server(&argv).await {
-                    Ok(started) => {
-                        (run, folder) = started;
-                        break;
-                    }
-                    Err(error) => tracing::error!(error, "PostgreSQL cannot be started"),
-                }
+            Err(error) => {
+                let failure = unavailable(&error);
+                tracing::error!(causes = ?failure.causes, "PostgreSQL runs and cannot be used");
+                go_down(readiness, failure);
             }
         }
-    }
-
-    /// The cluster that an earlier server left running.
-    async fn adopt(&self) -> Option<(LiveRun, String)> {
-        for folder in self.runs.folders(AppNumber::PLATFORM).ok()? {
-            if !folder.starts_with("postgres-") && !folder.starts_with("pgcommand-") {
-                continue;
-            }
-            match self.runs.adopt(AppNumber::PLATFORM, &folder).await {
-                Ok(Adopted::Live(run)) if folder.starts_with("postgres-") => return Some((run, folder)),
-                Ok(Adopted::Live(run)) => {
-                    let _ = run.kill().await;
-                }
-                Ok(_) => {
-                    let _ = self.runs.forget(AppNumber::PLATFORM, &folder);
-                }
-                Err(error) => tracing::warn!(%error, folder, "a run folder of PostgreSQL cannot be read"),
-            }
+        tokio::select! {
+            () = tokio::time::sleep(ATTACH_PAUSE) => {}
+            _ = run.gone() => return,
         }
-        None
     }
 }
 
-async fn read_all(reader: io::PipeReader) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    pipe::Receiver::from_owned_fd(reader.into())?.take(COMMAND_OUTPUT_BYTES_MAX).read_to_end(&mut bytes).await?;
-    Ok(bytes)
-}
-
-/// The seam to `addons`.
-struct HostOfCluster(Arc<ClusterRuns>);
-
-impl ClusterHost for HostOfCluster {
-    fn run_to_end(&self, argv: Vec<String>, stdin: Option<Vec<u8>>) -> BoxFuture<'_, Result<CommandOutput, String>> {
-        Box::pin(async move { self.0.command(argv, stdin).await.map_err(|error| error.to_string()) })
-    }
-
-    fn start_postgres(&self, argv: Vec<String>) -> BoxFuture<'_, Result<(), String>> {
-        Box::pin(async move {
-            let (run, folder) = match self.0.adopt().await {
-                Some(adopted) => adopted,
-                None => self.0.start_server(&argv).await?,
-            };
-            self.0.hold(&run);
-            tokio::spawn(self.0.clone().keep(argv, run, folder));
-            Ok(())
-        })
-    }
+fn go_down(readiness: &watch::Sender<Readiness>, failure: Failure) {
+    readiness.send_modify(|now| {
+        let since = match now {
+            Readiness::Down { since, .. } => *since,
+            Readiness::Starting | Readiness::Up => Instant::now(),
+        };
+        *now = Readiness::Down { since, failure };
+    });
 }
 
 /// What a cluster needs to know.
@@ -198,58 +115,89 @@ pub struct DatabaseSettings {
 
 /// Databases on this machine.
 pub struct LocalDatabases {
-    runs: Arc<ClusterRuns>,
+    root: PathBuf,
     binaries: Vec<Binaries>,
     cluster: Cluster,
     port: u16,
-    started: OnceCell<()>,
+    keeper: Arc<Keeper>,
+    readiness: watch::Sender<Readiness>,
+    is_attended: AtomicBool,
 }
 
 impl LocalDatabases {
-    /// Looks for PostgreSQL; starts nothing yet.
-    pub fn new(runs: Runs, settings: DatabaseSettings) -> Self {
-        let runs = Arc::new(ClusterRuns {
-            runs,
-            born_unix_ms: settings.born_unix_ms,
-            next: AtomicU64::new(0),
-            stopping: AtomicBool::new(false),
-            live: Mutex::new(None),
-        });
+    /// Looks for PostgreSQL. A cluster that was made before is adopted or started at once,
+    /// whether or not somebody asks for it.
+    pub fn start(runs: &Runs, settings: DatabaseSettings) -> Self {
         let binaries = addons::find_binaries();
         let layout = Layout {
             data: "/data".to_owned(),
             socket: "/run/postgresql".to_owned(),
             socket_on_host: settings.root.join("postgres").join("socket"),
         };
+        let commands = Commands::new(runs.clone(), settings.born_unix_ms);
         let wanted = Settings { layout, port: settings.port, memory_bytes: settings.memory_bytes, superuser: settings.superuser };
-        let cluster = Cluster::new(Arc::new(HostOfCluster(runs.clone())), binaries.clone(), wanted);
-        Self { runs, binaries, cluster, port: settings.port, started: OnceCell::new() }
+        let cluster = Cluster::new(Arc::new(commands), binaries.clone(), wanted);
+        let run = PostgresRun { cluster: cluster.clone(), port: settings.port };
+        let keeper = Keeper::new(Box::new(run), runs.clone(), settings.root.clone(), settings.born_unix_ms);
+        let (readiness, is_attended) = (watch::Sender::new(Readiness::Starting), AtomicBool::new(false));
+        let databases = Self { root: settings.root, binaries, cluster, port: settings.port, keeper, readiness, is_attended };
+        if databases.is_made() {
+            databases.begin();
+        }
+        databases
     }
 
-    /// Starts the cluster once; a failed start is tried again at the next call.
-    async fn up(&self) -> Result<(), ClusterError> {
-        self.started.get_or_try_init(|| self.cluster.start()).await.copied()
+    /// Whether there is a cluster on the disk.
+    fn is_made(&self) -> bool {
+        self.root.join("postgres").join("cluster").symlink_metadata().is_ok()
+    }
+
+    fn begin(&self) {
+        if !self.is_attended.swap(true, Ordering::SeqCst) {
+            self.keeper.begin();
+            let attended = attend(self.cluster.clone(), self.keeper.clone(), self.readiness.clone());
+            spawn_critical("databases", attended, end_server);
+        }
+    }
+
+    /// Waits for the cluster: long for its first start, a moment for one that comes back,
+    /// not at all for one that stays away.
+    async fn up(&self) -> Result<(), Failure> {
+        self.begin();
+        let mut readiness = self.readiness.subscribe();
+        let deadline = Instant::now() + FIRST_START_MAX;
+        loop {
+            let (until, failure) = match &*readiness.borrow_and_update() {
+                Readiness::Up => return Ok(()),
+                Readiness::Starting => (deadline, unavailable(&ClusterError::Slow)),
+                Readiness::Down { since, failure } => ((*since + DOWN_PATIENCE).min(deadline), failure.clone()),
+            };
+            if !matches!(tokio::time::timeout_at(until, readiness.changed()).await, Ok(Ok(()))) {
+                return Err(failure);
+            }
+        }
     }
 
     async fn ensure_postgres(&self, number: AppNumber, password: Option<Secret>) -> Result<Database, Failure> {
         let ensured = async {
             self.up().await?;
-            self.cluster.ensure_tenant(number, password.as_ref()).await
+            self.cluster.ensure_tenant(number, password.as_ref()).await.map_err(|error| unavailable(&error))
         };
         match (ensured.await, password) {
             (Ok(tenant), _) => Ok(Database { kind: "postgresql", url: Some(tenant.url), password: Some(tenant.password), note: None }),
             // What serves must not stop because the cluster is down: it comes back by itself.
-            (Err(error), Some(password)) => {
-                tracing::error!(%error, app = number.0, "the database cannot be checked, its known address is used");
+            (Err(failure), Some(password)) => {
+                tracing::error!(%failure, causes = ?failure.causes, app = number.0, "the database cannot be checked, its known address is used");
                 let url = format!("postgresql://r{number}:{}@127.0.0.1:{}/d{number}", password.reveal(), self.port);
                 Ok(Database { kind: "postgresql", url: Some(Secret::new(url)), password: Some(password), note: None })
             }
-            (Err(error), None) => Err(unavailable(&error)),
+            (Err(failure), None) => Err(failure),
         }
     }
 }
 
-fn unavailable(error: &ClusterError) -> Failure {
+/// An error of the cluster, for people.
+pub fn unavailable(error: &ClusterError) -> Failure {
     Failure::new(Kind::Host, "database.unavailable", "the database cluster cannot be used")
         .fix("see the lines of PostgreSQL in the server's log; the disk may be full")
         .caused_by(error)
@@ -273,16 +221,17 @@ impl Databases for LocalDatabases {
 
     fn remove(&self, number: AppNumber) -> BoxFuture<'_, Result<(), Failure>> {
         Box::pin(async move {
-            if self.binaries.is_empty() || !self.started.initialized() {
+            if !self.is_made() {
                 return Ok(());
             }
+            self.up().await?;
             self.cluster.drop_tenant(number).await.map_err(|error| unavailable(&error))
         })
     }
 
     fn info(&self, number: AppNumber) -> BoxFuture<'_, Result<api::pg::InfoReply, Failure>> {
         Box::pin(async move {
-            self.up().await.map_err(|error| unavailable(&error))?;
+            self.up().await?;
             let info = self.cluster.info(number).await.map_err(|error| unavailable(&error))?;
             Ok(api::pg::InfoReply {
                 kind: "postgresql".to_owned(),
@@ -301,26 +250,23 @@ impl Databases for LocalDatabases {
     }
 
     fn summary(&self) -> String {
-        match (self.binaries.first(), self.started.initialized()) {
-            (None, _) => "none on this box".to_owned(),
-            (Some(binaries), true) => format!("PostgreSQL {} up", binaries.major),
-            (Some(binaries), false) => format!("PostgreSQL {}, not started yet", binaries.major),
-        }
+        let Some(binaries) = self.binaries.first() else {
+            let gone = if self.is_made() { "PostgreSQL was uninstalled, its cluster is still here" } else { "none on this box" };
+            return gone.to_owned();
+        };
+        let state = match &*self.readiness.borrow() {
+            Readiness::Up => "up".to_owned(),
+            Readiness::Down { failure, .. } => {
+                let why = failure.causes.first().map(|cause| format!(" ({cause})")).unwrap_or_default();
+                format!("DOWN: {failure}{why}")
+            }
+            Readiness::Starting if self.keeper.has_begun() => "starting".to_owned(),
+            Readiness::Starting => "not started yet".to_owned(),
+        };
+        format!("PostgreSQL {} {state}", binaries.major)
     }
 
     fn stop(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async move {
-            self.runs.stopping.store(true, Ordering::SeqCst);
-            let live = self.runs.live.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let live = match live {
-                Some(live) => Some(live),
-                None => self.runs.adopt().await.map(|(run, _)| run),
-            };
-            if let Some(live) = live
-                && live.stop(STOP_GRACE).await.is_ok()
-            {
-                live.gone().await;
-            }
-        })
+        Box::pin(self.keeper.stop())
     }
 }

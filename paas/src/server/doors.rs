@@ -40,6 +40,21 @@ pub enum Door {
     },
 }
 
+impl Door {
+    /// Whether this user may ask for anything here.
+    fn lets_in(self, peer: u32) -> bool {
+        let is_own = peer == 0 || peer == nix::unistd::geteuid().as_raw();
+        match self {
+            Self::Operator => is_own,
+            Self::Visitors { login_uid } => is_own || peer == login_uid,
+        }
+    }
+}
+
+fn closed() -> Failure {
+    Failure::new(Kind::Refused, "door.closed", "this user may not knock here").fix("push over SSH, or ask the operator of this box")
+}
+
 /// Makes a socket in the root folder; an old one is replaced.
 pub fn listen(path: &Path, mode: u32) -> io::Result<UnixListener> {
     match std::fs::remove_file(path) {
@@ -77,6 +92,11 @@ pub async fn serve(control: Arc<Control>, door: Door, listener: UnixListener) {
 
 async fn converse(control: Arc<Control>, door: Door, stream: UnixStream) -> io::Result<()> {
     let peer = stream.peer_cred()?.uid();
+    if !door.lets_in(peer) {
+        // Unread: a stranger does not keep a place for the time that a request may take.
+        let (_, mut writer) = stream.into_split();
+        return send(&mut writer, &FromServer::Failure(closed())).await;
+    }
     let received = match tokio::time::timeout(REQUEST_MAX, receive(stream)).await {
         Ok(Ok(received)) => received,
         Ok(Err(error)) => return Err(io::Error::other(error)),
@@ -101,7 +121,7 @@ async fn converse(control: Arc<Control>, door: Door, stream: UnixStream) -> io::
         }
     });
     let (out, mut frames) = mpsc::channel(FRAMES_WAITING_MAX);
-    let answer = answer(control, door, peer, request, stdio(descriptors), out, cancel, signals);
+    let answer = answer(control, door, request, stdio(descriptors), out, cancel, signals);
     tokio::pin!(answer);
     let last = loop {
         tokio::select! {
@@ -129,18 +149,16 @@ fn stdio(descriptors: Vec<OwnedFd>) -> Option<Stdio> {
     Some(Stdio { stdin, stdout, stderr, terminal: false })
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of one conversation, used here alone")]
 async fn answer(
     control: Arc<Control>,
     door: Door,
-    peer: u32,
     request: Request,
     stdio: Option<Stdio>,
     out: mpsc::Sender<FromServer>,
     cancel: watch::Receiver<bool>,
     signals: mpsc::Receiver<i32>,
 ) -> FromServer {
-    let actor = match actor(&control, door, peer, &request).await {
+    let actor = match actor(&control, door, &request).await {
         Ok(actor) => actor,
         Err(failure) => return FromServer::Failure(failure),
     };
@@ -160,17 +178,38 @@ async fn answer(
     control.perform(call).await
 }
 
-async fn actor(control: &Control, door: Door, peer: u32, request: &Request) -> Result<Actor, Failure> {
+/// For a peer that the door has let in.
+async fn actor(control: &Control, door: Door, request: &Request) -> Result<Actor, Failure> {
     if request.version != VERSION {
         return Err(Failure::new(Kind::Unavailable, "version.mismatch", "this client and the server are of different versions")
             .why(format!("the client speaks version {}, the server {VERSION}", request.version))
             .fix("use the paas that the server was started with"));
     }
-    let own = nix::unistd::geteuid().as_raw();
     match (door, &request.key) {
-        (Door::Operator, _) if peer == 0 || peer == own => Ok(Actor::Operator),
-        (Door::Visitors { login_uid }, Some(key)) if peer == login_uid || peer == own || peer == 0 => control.actor_of(key).await,
-        _ => Err(Failure::new(Kind::Refused, "door.closed", "this user may not knock here")
-            .fix("push over SSH, or ask the operator of this box")),
+        (Door::Operator, _) => Ok(Actor::Operator),
+        (Door::Visitors { .. }, Some(key)) => control.actor_of(key).await,
+        (Door::Visitors { .. }, None) => Err(closed()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_login_user_knocks_and_only_the_operator_operates() {
+        let own = nix::unistd::geteuid().as_raw();
+        let (login_uid, stranger) = (own + 1, own + 2);
+        let visitors = Door::Visitors { login_uid };
+        for (door, peer, may) in [
+            (Door::Operator, own, true),
+            (Door::Operator, 0, true),
+            (Door::Operator, login_uid, false),
+            (visitors, own, true),
+            (visitors, login_uid, true),
+            (visitors, stranger, false),
+        ] {
+            assert_eq!(door.lets_in(peer), may, "{door:?} {peer}");
+        }
     }
 }

@@ -34,6 +34,11 @@ use crate::git::protocol::{FromHook, Hello, ObjectKind, ToHook};
 const HOOK_MESSAGES_MAX: usize = 4;
 /// Stands for the commit of a push whose objects git did not take.
 const UNKNOWN_COMMIT: &str = "0000000000000000000000000000000000000000";
+/// The hook takes a question or the last lines and the verdict within this: a client that was
+/// suspended must not keep the app's turn.
+const HOOK_TAKES_MAX: Duration = Duration::from_mins(1);
+/// Git moves a ref within this once the hook has the verdict.
+const REF_MOVES_MAX: Duration = Duration::from_mins(1);
 /// A hook that was told to go has this long until git and everything of it is killed.
 const HOOK_END_MAX: Duration = Duration::from_secs(2);
 
@@ -58,8 +63,8 @@ async fn serve_git(control: &Arc<Control>, actor: &Actor, git: Git, stdio: Stdio
     let session: Arc<dyn Session> = repositories.serve(number, git.verb, git.protocol, stdio, Some(descriptors)).await?.into();
     let _running = control.push_guard(number);
     let trace = tokio::spawn(pack_trace::pack_was_refused(trace));
-    let stream = Arc::new(stream);
     let messages = listen(stream.clone());
+    let stream = HookSocket { stream, sending: Arc::default() };
     let mut push = Push { control: control.clone(), app: app.clone(), actor: actor.name().to_owned(), stream, messages, session, cancel };
     let end = push.run().await;
     // Only what ended before its hook could speak can have been refused by git itself.
@@ -77,12 +82,12 @@ async fn serve_git(control: &Arc<Control>, actor: &Actor, git: Git, stdio: Stdio
 }
 
 /// Both ends of the hook's socket, and of git's trace.
-fn conversation() -> std::io::Result<(UnixStream, PushDescriptors, OwnedFd)> {
+fn conversation() -> std::io::Result<(Arc<UnixStream>, PushDescriptors, OwnedFd)> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
     ours.set_nonblocking(true)?;
     let (trace, trace_end) = std::io::pipe()?;
     let descriptors = PushDescriptors { hook: theirs.into(), trace: trace_end.into() };
-    Ok((UnixStream::from_std(ours)?, descriptors, trace.into()))
+    Ok((Arc::new(UnixStream::from_std(ours)?), descriptors, trace.into()))
 }
 
 /// Reads what the hook says on a task of its own, so that nothing is lost in a race.
@@ -123,11 +128,26 @@ enum End {
     Unheard(u8),
 }
 
+/// What is said to the hook, one message after the other.
+#[derive(Clone)]
+struct HookSocket {
+    stream: Arc<UnixStream>,
+    /// A message may be sent in parts: two of them must not be mixed.
+    sending: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl HookSocket {
+    async fn say(&self, message: &ToHook, descriptor: Option<OwnedFd>) -> std::io::Result<()> {
+        let _alone = self.sending.lock().await;
+        send_message(&self.stream, message, descriptor).await
+    }
+}
+
 struct Push {
     control: Arc<Control>,
     app: AppHandle,
     actor: String,
-    stream: Arc<UnixStream>,
+    stream: HookSocket,
     messages: mpsc::Receiver<FromHook>,
     session: Arc<dyn Session>,
     cancel: watch::Receiver<bool>,
@@ -135,8 +155,15 @@ struct Push {
 
 impl Push {
     async fn run(&mut self) -> End {
-        // Each holder of the hook's socket is part of git: it ends when git does.
-        let Some(FromHook::Hello(hello)) = self.messages.recv().await else {
+        let mut cancel = self.cancel.clone();
+        let first = tokio::select! {
+            biased;
+            // Each holder of the hook's socket is part of git: it ends when git does.
+            first = self.messages.recv() => first,
+            // The client is gone while git still reads its pack, or has nothing to do.
+            () = cancelled(&mut cancel) => None,
+        };
+        let Some(FromHook::Hello(hello)) = first else {
             return End::Unheard(self.end().await);
         };
         let (lines, writer) = self.writer();
@@ -145,17 +172,30 @@ impl Push {
             lines.failure(failure);
         }
         drop(lines);
-        let _ = writer.await;
-        let accepted = verdict.is_ok();
-        let told = send_message(&self.stream, &ToHook::Verdict { accept: accepted }, None).await;
-        if told.is_err() {
-            return End::Heard(self.end().await);
-        }
-        let code = self.session.wait().await.shell_code();
+        let code = if self.tell(writer, verdict.is_ok()).await
+            && let Ok(status) = tokio::time::timeout(REF_MOVES_MAX, self.session.wait()).await
+        {
+            status.shell_code()
+        } else {
+            self.end().await
+        };
+        // Only now does nothing of git run that could still move the ref.
         if let Ok(Some(accepted)) = verdict {
             accepted.settle(&self.control, &self.app).await;
         }
         End::Heard(code)
+    }
+
+    /// The last lines, then the verdict; false if the hook does not take them.
+    async fn tell(&self, writer: tokio::task::JoinHandle<()>, accept: bool) -> bool {
+        let unread = writer.abort_handle();
+        let told = tokio::time::timeout(HOOK_TAKES_MAX, async {
+            let _ = writer.await;
+            self.stream.say(&ToHook::Verdict { accept }, None).await.is_ok()
+        });
+        let told = told.await.unwrap_or(false);
+        unread.abort();
+        told
     }
 
     /// The client or the hook is gone: give git a moment, then kill all of it.
@@ -173,7 +213,7 @@ impl Push {
         let stream = self.stream.clone();
         let writer = tokio::spawn(async move {
             while let Some(line) = receiver.recv().await {
-                if send_message(&stream, &ToHook::Line(line), None).await.is_err() {
+                if stream.say(&ToHook::Line(line), None).await.is_err() {
                     return;
                 }
             }
@@ -299,9 +339,9 @@ impl Push {
         let (reader, writer) = std::io::pipe().map_err(|error| Failure::internal("no pipe for the source", &error))?;
         let folder = self.control.root_of(&self.app).await?;
         let message = ToHook::SendSource { commit: commit.to_owned(), folder };
-        send_message(&self.stream, &message, Some(writer.into()))
-            .await
-            .map_err(|error| Failure::new(Kind::Failed, "push.hook_gone", "the push ended before its source arrived").caused_by(&error))?;
+        let asked = tokio::time::timeout(HOOK_TAKES_MAX, self.stream.say(&message, Some(writer.into()))).await;
+        let asked = asked.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+        asked.map_err(|error| Failure::new(Kind::Failed, "push.hook_gone", "the push ended before its source arrived").caused_by(&error))?;
         Ok(reader.into())
     }
 }

@@ -6,20 +6,20 @@ use std::sync::Arc;
 use control::seams::{BoxFuture, Host};
 use tokio::sync::Notify;
 
-use super::front_door::RouterKeeper;
+use super::keeper::Keeper;
 
 /// The last answer of a server that was told to stop gets out within this.
 const LAST_ANSWER: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// This machine.
 pub struct LocalHost {
-    router: Arc<RouterKeeper>,
+    router: Arc<Keeper>,
     stop: Arc<Notify>,
 }
 
 impl LocalHost {
     /// This machine with its router.
-    pub fn new(router: Arc<RouterKeeper>) -> Self {
+    pub fn new(router: Arc<Keeper>) -> Self {
         Self { router, stop: Arc::default() }
     }
 
@@ -45,7 +45,7 @@ impl Host for LocalHost {
     }
 
     fn router_shim_pid(&self) -> Option<u32> {
-        self.router.shim_pid()
+        self.router.live().map(|run| run.shim_pid())
     }
 
     fn stop_router(&self) -> BoxFuture<'_, ()> {

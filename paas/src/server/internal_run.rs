@@ -7,15 +7,17 @@ use std::time::Duration;
 use api::{Failure, Kind};
 use control::seams::{BoxFuture, Session};
 use model::ExitStatus;
-use runner::runs::{LiveRun, StartError};
+use runner::runs::{LiveRun, RunEnd, StartError};
 use rustix::fs::{MemfdFlags, SealFlags};
 
 /// Where programs are looked for in a sandbox.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Open files of a run of ours.
 const OPEN_FILES: u64 = 10_000;
-/// A session that is asked to end is killed after this.
-const SESSION_GRACE: Duration = Duration::from_secs(2);
+/// What is killed is gone within this, or is killed again.
+const KILL_MAX: Duration = Duration::from_secs(10);
+/// What is alive after so many kills is stuck in the kernel.
+const KILLS_MAX: u32 = 3;
 
 /// A spec for words of paas itself or of git, with a small environment of its own.
 pub fn spec(words: &[&str], working_directory: &str, environment: &[(&str, &str)]) -> shim::Spec {
@@ -61,6 +63,30 @@ pub fn plumbing(error: &io::Error) -> Failure {
     Failure::new(Kind::Host, "run.plumbing", "no pipe or file for a process could be made").caused_by(error)
 }
 
+/// Stops a run, and kills it after `grace`. `None`: it cannot be killed.
+pub async fn end_within(run: &LiveRun, grace: Duration) -> Option<RunEnd> {
+    if run.stop(grace).await.is_ok()
+        && let Ok(end) = tokio::time::timeout(grace + KILL_MAX, run.gone()).await
+    {
+        return Some(end);
+    }
+    kill_to_end(run).await
+}
+
+/// Kills everything of a run. `None`: it cannot be killed.
+pub async fn kill_to_end(run: &LiveRun) -> Option<RunEnd> {
+    for _ in 0..KILLS_MAX {
+        if let Err(error) = run.kill().await {
+            tracing::warn!(%error, shim = run.shim_pid(), "a run could not be killed");
+        }
+        if let Ok(end) = tokio::time::timeout(KILL_MAX, run.gone()).await {
+            return Some(end);
+        }
+    }
+    tracing::error!(shim = run.shim_pid(), "a run cannot be killed: it is stuck in the kernel");
+    None
+}
+
 /// A live run as control sees it.
 pub struct RunSession(pub LiveRun);
 
@@ -78,9 +104,7 @@ impl Session for RunSession {
 
     fn kill(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            if self.0.kill().await.is_err() {
-                let _ = self.0.stop(SESSION_GRACE).await;
-            }
+            kill_to_end(&self.0).await;
         })
     }
 }

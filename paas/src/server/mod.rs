@@ -19,9 +19,13 @@ mod front_door;
 mod git_session;
 mod host;
 mod internal_run;
+mod keeper;
+mod leftovers;
 mod login_keys;
 mod pack_trace;
+mod postgres_run;
 mod repositories;
+mod router_run;
 mod socket;
 mod start;
 
@@ -46,8 +50,9 @@ use builds::LocalBuilders;
 use databases::{DatabaseSettings, LocalDatabases};
 use doors::Door;
 use engine::{LocalEngine, host_environment};
-use front_door::{Doorman, LocalFrontDoor, RouterKeeper, Traffic};
+use front_door::{Doorman, LocalFrontDoor, Traffic};
 use host::LocalHost;
+use leftovers::Orphans;
 use repositories::LocalRepositories;
 
 pub use start::{serve, server};
@@ -78,13 +83,13 @@ pub struct ServerStart {
     pub toolchain_roots: Vec<String>,
 }
 
-/// Runs until SIGTERM or SIGINT. Nothing that it started ends with it.
+/// Runs until SIGTERM, SIGINT or SIGHUP. Nothing that it started ends with it.
 pub async fn run(start: ServerStart, runs: Runs) -> Result<(), Failure> {
     let born_unix_ms = unix_ms();
     let store = open_store(&start.root)?;
     runs.prepare_app(AppNumber::PLATFORM).await.map_err(|error| internal_run::not_started("the platform's folders", &error))?;
-    let keeper = RouterKeeper::start(runs.clone(), &start.root, start.http, born_unix_ms).await?;
-    let (client, events) = RouterClient::connect(keeper.socket());
+    let keeper = router_run::keep(runs.clone(), &start.root, start.http, born_unix_ms).await?;
+    let (client, events) = RouterClient::connect(router_run::socket(&start.root));
     let runner = Runner::start(RunnerConfig {
         root: start.root.clone(),
         runs: runs.clone(),
@@ -95,7 +100,9 @@ pub async fn run(start: ServerStart, runs: Runs) -> Result<(), Failure> {
     let adopted = runner.adopt().await.map_err(|error| {
         Failure::new(Kind::Host, "runs.unreadable", "what an earlier server left running cannot be read").caused_by(&error)
     })?;
-    kill_leftovers(&runs).await;
+    // Builds and git sessions of an earlier server have nobody to answer to.
+    leftovers::end_runs(&runs).await;
+    let orphans = Orphans::find(&start.root, &store).await;
     let door = LocalFrontDoor::new(client, runs.clone(), start.http.ip());
     let host = Arc::new(LocalHost::new(keeper));
     let services = services(&start, store, &runs, &runner, &door, &host, born_unix_ms).await?;
@@ -107,9 +114,25 @@ pub async fn run(start: ServerStart, runs: Runs) -> Result<(), Failure> {
     services_task(&control, "router events", door.listen(events, runner.clone()));
     let unclaimed = runner.clone();
     services_task(&control, "unclaimed runs", async move { unclaimed.stop_unclaimed().await });
+    services_task(&control, "leftovers", orphans.remove(runs.clone(), runner.clone(), control.services.store.clone()));
     open_doors(&start, &control)?;
     tracing::info!(root = %start.root.display(), http = %start.http, adopted = adopted.live, "the server is up");
-    until_end(&host, &runner).await
+    if until_end(&host, &runner).await? == End::Everything {
+        // What was being built or pushed when everything was stopped.
+        leftovers::end_runs(&runs).await;
+    }
+    tracing::info!("the server ends");
+    Ok(())
+}
+
+/// Critical tasks that begin before control does.
+fn spawn_critical(name: &'static str, task: impl Future<Output = ()> + Send + 'static, fatal: fn(&str)) {
+    let task = tokio::spawn(task);
+    tokio::spawn(async move {
+        if task.await.is_err_and(|error| error.is_panic()) {
+            fatal(name);
+        }
+    });
 }
 
 fn services_task(control: &Control, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
@@ -131,8 +154,8 @@ async fn services(
 ) -> Result<Services, Failure> {
     let logs = app_logs::LogFolders::start(&start.root)
         .map_err(|error| Failure::new(Kind::Host, "logs.no_writer", "the log writer cannot be started").caused_by(&error))?;
-    let databases = LocalDatabases::new(
-        runs.clone(),
+    let databases = LocalDatabases::start(
+        runs,
         DatabaseSettings {
             root: start.root.clone(),
             port: start.settings.postgres_port,
@@ -144,6 +167,7 @@ async fn services(
     let builders = LocalBuilders {
         root: start.root.clone(),
         runs: runs.clone(),
+        runner: runner.clone(),
         host_environment: host_environment(),
         toolchain_roots: start.toolchain_roots.clone(),
     };
@@ -189,26 +213,6 @@ fn control_settings(start: &ServerStart) -> ControlSettings {
     }
 }
 
-/// Builds and git sessions of an earlier server have nobody to answer to.
-async fn kill_leftovers(runs: &Runs) {
-    let Ok(apps) = runs.apps() else { return };
-    for app in apps {
-        for folder in runs.folders(app).unwrap_or_default() {
-            if !folder.starts_with("build-") && !folder.starts_with("git-") {
-                continue;
-            }
-            if let Ok(runner::runs::Adopted::Live(run)) = runs.adopt(app, &folder).await {
-                let _ = run.kill().await;
-                run.gone().await;
-            }
-            if let Some(build) = folder.strip_prefix("build-") {
-                let _ = runs.wipe(app, &format!("builds/{build}")).await;
-            }
-            let _ = runs.forget(app, &folder);
-        }
-    }
-}
-
 async fn settle(door: &Arc<LocalFrontDoor>) {
     let deadline = tokio::time::Instant::now() + SETTLE_MAX;
     while !door.is_settled() && tokio::time::Instant::now() < deadline {
@@ -230,20 +234,31 @@ fn open_doors(start: &ServerStart, control: &Arc<Control>) -> Result<(), Failure
     Ok(())
 }
 
-async fn until_end(host: &Arc<LocalHost>, runner: &Runner) -> Result<(), Failure> {
+/// What ends with the server.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// Nothing: apps, router and database go on.
+    Server,
+    /// All that it runs (`stop --all`).
+    Everything,
+}
+
+async fn until_end(host: &Arc<LocalHost>, runner: &Runner) -> Result<End, Failure> {
     let no_signals = |error: std::io::Error| Failure::internal("signals cannot be heard", &error);
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(no_signals)?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
-        () = host.told_to_stop() => {}
+        _ = hangup.recv() => {}
+        () = host.told_to_stop() => return Ok(End::Everything),
         () = runner.panicked() => {
             return Err(Failure::new(Kind::Internal, "internal", "a task that keeps apps running has failed; apps go on, start the server again"));
         }
     }
-    tracing::info!("the server ends; apps, router and database go on");
-    Ok(())
+    tracing::info!("apps, router and database go on");
+    Ok(End::Server)
 }
 
 /// A critical task has failed: end, so that a new server adopts everything.

@@ -52,6 +52,10 @@ pub async fn receive(stream: UnixStream) -> Result<Received, ReceiveError> {
         if count == 0 {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
         }
+        // One byte at a time could bring along more than this process may have open.
+        if descriptors.len() > api::limits::REQUEST_DESCRIPTORS_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "too many descriptors").into());
+        }
         bytes.extend_from_slice(&chunk[..count]);
     };
     let request = wire::decode(&bytes[4..4 + wanted])?;

@@ -18,6 +18,9 @@ use crate::settings::Settings;
 /// Where the router listens unless told otherwise.
 const HTTP_AS_ROOT: &str = "0.0.0.0:80";
 const HTTP_AS_USER: &str = "0.0.0.0:8080";
+/// What the server makes is for itself and its group, the shims: a socket must not be open
+/// to others between its making and its mode.
+const UMASK: u32 = 0o027;
 /// Threads of the server: it decides and waits, the work is elsewhere.
 const WORKER_THREADS: usize = 2;
 
@@ -31,6 +34,7 @@ pub fn serve(options: ServerOptions) -> Result<u8, Failure> {
 
 /// `paas internal server`.
 pub fn server(words: &[OsString]) -> Result<u8, Failure> {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(UMASK));
     let handed = Handed::from_words(words)?;
     let settings = settings(&handed.root)?;
     let link = Link::from_stdin()?;
