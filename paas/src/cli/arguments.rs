@@ -271,6 +271,11 @@ pub fn refuse(error: &clap::Error) -> ExitCode {
             let _ = error.print();
             return ExitCode::SUCCESS;
         }
+        // Only PAAS_ROOT was given, and clap takes it for an argument.
+        ErrorKind::MissingSubcommand => {
+            let mut command = <Arguments as clap::CommandFactory>::command();
+            let _ = std::io::Write::write_all(&mut anstream::stderr(), command.render_help().ansi().to_string().as_bytes());
+        }
         ErrorKind::InvalidSubcommand => {
             let output = super::output::Output::detect(false, std::env::args().any(|word| word == "--no-color"));
             output.failure(&unknown_command(error));

@@ -25,7 +25,7 @@ pub struct Show {
     /// As lines that a shell reads: K='v'
     #[arg(short, long)]
     shell: bool,
-    /// As JSON
+    /// As one JSON object of names and values
     #[arg(short)]
     j: bool,
 }
@@ -35,10 +35,13 @@ pub struct Show {
 pub fn show(context: &Context, arguments: &Show) -> Result {
     let app = context.app()?;
     let value = context.call(&config::Get { app: app.clone() })?;
-    if arguments.j || context.output.json {
+    if context.output.json {
         return context.output.json(&value);
     }
     let reply = typed::<config::Get>(value)?;
+    if arguments.j {
+        return context.output.json(&serde_json::json!(all_vars(&reply)));
+    }
     if arguments.shell {
         return context.output.data(&render_shell(&reply));
     }
@@ -67,10 +70,15 @@ fn render(app: &str, reply: &GetReply, masked: bool, view: &View) -> String {
     format!("{}\n{}", paint(&format!("=== {app} Config Vars"), Color::Bold, view.color), text::table(&rows))
 }
 
-fn render_shell(reply: &GetReply) -> String {
+/// What a process finds: config vars win over add-on values.
+fn all_vars(reply: &GetReply) -> BTreeMap<String, String> {
     let mut vars = reply.addon_vars.clone();
     vars.extend(reply.vars.clone());
-    text::lines(vars.iter().map(|(name, value)| format!("{name}={}", shell_value(value))))
+    vars
+}
+
+fn render_shell(reply: &GetReply) -> String {
+    text::lines(all_vars(reply).iter().map(|(name, value)| format!("{name}={}", shell_value(value))))
 }
 
 fn shell_value(value: &str) -> String {
@@ -242,6 +250,15 @@ mod tests {
         let script = format!("{}printf '%s|' \"$KEY\" \"$A\" \"$EMPTY\" \"$DATABASE_URL\"", render_shell(&reply()));
         let output = std::process::Command::new("sh").args(["-c", &script]).output().expect("sh");
         assert_eq!(String::from_utf8_lossy(&output.stdout), "it's $HOME\nand more|plain-1.2||postgresql://u:p@127.0.0.1/d|");
+    }
+
+    #[test]
+    fn all_vars_are_one_object_in_which_config_vars_win() {
+        let mut reply = reply();
+        reply.vars.insert("DATABASE_URL".to_owned(), "mine".to_owned());
+        let all = all_vars(&reply);
+        assert_eq!(all.get("DATABASE_URL").map(String::as_str), Some("mine"));
+        assert_eq!(all.len(), 4);
     }
 
     #[test]
