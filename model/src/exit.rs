@@ -109,12 +109,12 @@ impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exited => f.write_str("the process ended by itself"),
-            Self::BootTimeout { seconds } => write!(f, "did not answer on $PORT within {seconds} s of its start (R10)"),
+            Self::BootTimeout { seconds } => write!(f, "did not answer on $PORT within {seconds} s of its start"),
             Self::Silent { seconds, probe } => write!(f, "silent for {seconds} s ({probe})"),
             Self::Asked => f.write_str("stopped on request"),
             Self::ShimLost => f.write_str("its supervisor process was killed and took it along"),
             Self::SpawnFailed { detail } => write!(f, "could not be started: {detail}"),
-            Self::StopTimeout { seconds } => write!(f, "did not stop within {seconds} s of SIGTERM and was killed (R12)"),
+            Self::StopTimeout { seconds } => write!(f, "did not stop within {seconds} s of SIGTERM and was killed"),
             Self::Reboot => f.write_str("the machine was restarted"),
         }
     }

@@ -16,7 +16,8 @@ use model::engine::InstancePhase;
 
 use crate::backoff::Backoff;
 use crate::limits::{
-    DRAIN_TIMEOUT, FINISHED_AFTER_EXITS, FINISHED_WITHIN, SILENT_DRAIN_TIMEOUT, SILENT_STOP_GRACE, STAY_UP, STOP_GRACE, STUCK_AFTER,
+    DRAIN_TIMEOUT, FINISHED_AFTER_EXITS, FINISHED_WITHIN, SHIM_KILL_MARGIN, SILENT_DRAIN_TIMEOUT, SILENT_STOP_GRACE, STAY_UP, STOP_GRACE,
+    STUCK_AFTER,
 };
 use crate::silence::Mono;
 
@@ -250,7 +251,7 @@ impl Lifecycle {
 
     fn stop(&mut self, now: Mono, after: After, cause: Cause) -> Effects {
         let grace = grace(cause);
-        let until = self.running.then_some(now + grace);
+        let until = self.running.then_some(now + grace + SHIM_KILL_MARGIN);
         self.state = State::Stopping(Stopping { until, killed: false, after, cause });
         if self.running { Effects::stop(grace) } else { Effects::NONE }
     }

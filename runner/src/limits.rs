@@ -62,6 +62,9 @@ pub const SILENT_DRAIN_TIMEOUT: Duration = s(2);
 /// SIGTERM to SIGKILL of a silent instance: it did not react for a minute, and an idle
 /// hang is to be over within 95 s.
 pub const SILENT_STOP_GRACE: Duration = s(2);
+/// The shim kills at the end of the grace period and notes that it had to; only a shim
+/// that did not is overtaken after this much more.
+pub const SHIM_KILL_MARGIN: Duration = s(1);
 /// SIGKILL to `stuck`.
 pub const STUCK_AFTER: Duration = s(10);
 

@@ -14,6 +14,7 @@ mod examples;
 mod hanging;
 mod hostile_trees;
 mod interrupted;
+mod leftovers;
 mod operating;
 mod pushing;
 mod refusals;

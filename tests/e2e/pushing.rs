@@ -50,7 +50,7 @@ fn a_push_from_a_shallow_clone_is_refused_with_the_way_out() {
     let host = Host::start();
     let app = small::serve(&host, "small");
     app.checkout.commit("Second");
-    let shallow = host.path("shallow");
+    let shallow = app.checkout.folder().with_extension("shallow");
     let source = format!("file://{}", app.checkout.folder().display());
     app.checkout.git(&["clone", "--quiet", "--depth", "1", &source, &shallow.to_string_lossy()]).expect_ok();
     for name in ["url", "receivepack", "uploadpack"] {

@@ -98,7 +98,8 @@ impl<'h> Checkout<'h> {
 
     /// The command, for tests that want to do more with it.
     pub(crate) fn git_command(&self, words: &[&str]) -> Command {
-        let mut command = self.host.command(tools::find("git"));
+        // ssh asks who its caller is: the account is there for it too.
+        let mut command = self.host.command_behind(&self.host.with_passwd(), &tools::find("git"));
         command.args(words).current_dir(&self.folder).env("PAAS_ROOT", self.host.root());
         command
     }

@@ -136,7 +136,7 @@ impl Host {
         self.command_behind(&[], program.as_ref())
     }
 
-    fn command_behind(&self, wrapper: &[String], program: &Path) -> Command {
+    pub(crate) fn command_behind(&self, wrapper: &[String], program: &Path) -> Command {
         let mut words: Vec<String> = wrapper.to_vec();
         if self.is_borrowed() {
             let uid = self.seat.caller_uid();
