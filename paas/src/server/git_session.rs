@@ -39,6 +39,8 @@ const UNKNOWN_COMMIT: &str = "0000000000000000000000000000000000000000";
 const HOOK_TAKES_MAX: Duration = Duration::from_mins(1);
 /// Git moves a ref within this once the hook has the verdict.
 const REF_MOVES_MAX: Duration = Duration::from_mins(1);
+/// What a shell answers for a command that was killed.
+const KILLED_EXIT: u8 = 137;
 /// A hook that was told to go has this long until git and everything of it is killed.
 const HOOK_END_MAX: Duration = Duration::from_secs(2);
 
@@ -114,10 +116,16 @@ async fn until_end(session: &dyn Session, mut cancel: watch::Receiver<bool>) -> 
         status = session.wait() => status.shell_code(),
         () = cancelled(&mut cancel) => {
             // A fetch whose client is gone ends by itself at its next write; do not wait for that.
-            session.kill().await;
-            session.wait().await.shell_code()
+            killed(session).await
         }
     }
+}
+
+/// Kills all of it. What is stuck in the kernel is not waited for: it can do nothing more.
+async fn killed(session: &dyn Session) -> u8 {
+    session.kill().await;
+    let status = tokio::time::timeout(HOOK_END_MAX, session.wait()).await;
+    status.map_or(KILLED_EXIT, model::ExitStatus::shell_code)
 }
 
 /// How receive-pack ended.
@@ -203,8 +211,7 @@ impl Push {
         if let Ok(status) = tokio::time::timeout(HOOK_END_MAX, self.session.wait()).await {
             return status.shell_code();
         }
-        self.session.kill().await;
-        self.session.wait().await.shell_code()
+        killed(self.session.as_ref()).await
     }
 
     /// A task that passes lines on to the hook, and so to the author.
@@ -341,7 +348,8 @@ impl Push {
         let message = ToHook::SendSource { commit: commit.to_owned(), folder };
         let asked = tokio::time::timeout(HOOK_TAKES_MAX, self.stream.say(&message, Some(writer.into()))).await;
         let asked = asked.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
-        asked.map_err(|error| Failure::new(Kind::Failed, "push.hook_gone", "the push ended before its source arrived").caused_by(&error))?;
+        asked
+            .map_err(|error| Failure::new(Kind::Failed, "push.hook_gone", "the push ended before its source arrived").caused_by(&error))?;
         Ok(reader.into())
     }
 }
