@@ -70,6 +70,9 @@ fn nothing_of_a_killed_build_stays() {
     });
     wait_until("the build's folder is gone", SOON, || is_empty(&host.root().join("builds/1")).then_some(()));
     wait_until("the slug that nothing names is gone", SOON, || (!orphan.exists()).then_some(()));
+    let objects = fs::read_dir(host.root().join("repositories/1/objects")).expect("objects").flatten();
+    let quarantines = objects.filter(|entry| entry.file_name().to_string_lossy().starts_with("tmp_objdir-incoming-")).count();
+    assert_eq!(quarantines, 0, "what was pushed and refused stays");
     let runs = fs::read_dir(host.root().join("runs/1")).expect("run folders").flatten();
     let left: Vec<_> = runs.map(|entry| entry.file_name()).filter(|name| name.to_string_lossy().starts_with("build-")).collect();
     assert!(left.is_empty(), "{left:?}");

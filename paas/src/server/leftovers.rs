@@ -20,15 +20,21 @@ const MARK: &str = ".ready";
 /// Sessions of people begin like this: theirs may be an old slug.
 const SESSION_PREFIX: &str = "run.";
 
-/// Ends builds, git and helpers, whoever started them.
-pub async fn end_runs(runs: &Runs) {
+/// Ends builds, git and helpers, whoever started them. Returns the apps whose git it ended
+/// or found dead: quarantines and locks of theirs may lie about.
+pub async fn end_runs(runs: &Runs) -> BTreeSet<AppNumber> {
     let mut ending = JoinSet::new();
+    let mut with_git = BTreeSet::new();
     for app in listed(runs.apps(), "run folders") {
         for folder in listed(runs.folders(app), "run folders of an app").into_iter().filter(|folder| is_helper(folder)) {
+            if folder.starts_with("git-") {
+                with_git.insert(app);
+            }
             ending.spawn(end_run(runs.clone(), app, folder));
         }
     }
     while ending.join_next().await.is_some() {}
+    with_git
 }
 
 fn listed<T>(listed: io::Result<Vec<T>>, what: &str) -> Vec<T> {

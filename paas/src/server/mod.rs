@@ -101,7 +101,7 @@ pub async fn run(start: ServerStart, runs: Runs) -> Result<(), Failure> {
         Failure::new(Kind::Host, "runs.unreadable", "what an earlier server left running cannot be read").caused_by(&error)
     })?;
     // Builds and git sessions of an earlier server have nobody to answer to.
-    leftovers::end_runs(&runs).await;
+    let with_git = leftovers::end_runs(&runs).await;
     let orphans = Orphans::find(&start.root, &store).await;
     let door = LocalFrontDoor::new(client, runs.clone(), start.http.ip());
     let host = Arc::new(LocalHost::new(keeper));
@@ -114,6 +114,10 @@ pub async fn run(start: ServerStart, runs: Runs) -> Result<(), Failure> {
     services_task(&control, "router events", door.listen(events, runner.clone()));
     let unclaimed = runner.clone();
     services_task(&control, "unclaimed runs", async move { unclaimed.stop_unclaimed().await });
+    for number in with_git.into_iter().filter(|number| start.root.join("repositories").join(number.to_string()).exists()) {
+        // A lock of a dead push would have the next one refused.
+        control.services.repositories.clean(number).await;
+    }
     services_task(&control, "leftovers", orphans.remove(runs.clone(), runner.clone(), control.services.store.clone()));
     open_doors(&start, &control)?;
     tracing::info!(root = %start.root.display(), http = %start.http, adopted = adopted.live, "the server is up");
