@@ -196,8 +196,15 @@ fn no_pip(python: &Interpreter) -> Problem {
 mod tests {
     #[test]
     fn pip_is_installed_into_the_environment_only_by_old_pips() {
-        for (version, understands) in [("22.3", true), ("23.0.1", true), ("22.2.2", false), ("9.0.1", false), ("100.0", true), ("ensurepip 23.0.1", false), ("?", false)]
-        {
+        for (version, understands) in [
+            ("22.3", true),
+            ("23.0.1", true),
+            ("22.2.2", false),
+            ("9.0.1", false),
+            ("100.0", true),
+            ("ensurepip 23.0.1", false),
+            ("?", false),
+        ] {
             assert_eq!(super::understands_other_pythons(version), understands, "{version}");
         }
     }

@@ -106,10 +106,8 @@ pub fn plan(app: &str, refs: &[RefUpdate], deploy_branches: &BTreeSet<String>, s
                 let wanted = deploy_branches.iter().map(String::as_str).collect::<Vec<_>>().join(" or ");
                 notes.push(format!("{branch} is stored and not deployed: {app} deploys {wanted}"));
                 if !update.deletes() && !deploy_branches.is_empty() {
-                    notes.push(format!(
-                        "to deploy it: git push paas {branch}:{}",
-                        deploy_branches.iter().next_back().map_or("main", String::as_str)
-                    ));
+                    let main = deploy_branches.iter().find(|name| *name == "main").or(deploy_branches.first());
+                    notes.push(format!("to deploy it: git push paas {branch}:{}", main.map_or("main", String::as_str)));
                 }
             }
             None => notes.push(format!("{} is stored; tags are not deployed", name.as_str())),

@@ -44,8 +44,13 @@ pub(crate) const TIMED_OUT: Failure = of_app("H12", "Request timeout", 504, "It 
 pub(crate) const NO_ANSWER: Failure =
     of_app("H13", "Connection closed without response", 502, "It closed the connection without an answer.", "logs");
 /// H14.
-pub(crate) const STOPPED: Failure =
-    of_app("H14", "No web processes running", 503, "Nothing is running that could answer.", "ps:scale web=1");
+pub(crate) const STOPPED: Failure = of_app(
+    "H14",
+    "No web processes running",
+    503,
+    "It was stopped (ps:start starts it), has no web process, or nothing was pushed yet.",
+    "ps",
+);
 /// H15.
 pub(crate) const IDLE: Failure = of_app("H15", "Idle connection", 504, "It stopped in the middle of its answer.", "logs");
 /// H17.

@@ -24,6 +24,8 @@ pub(super) async fn visit<T>(
         .user("postgres")
         .dbname(database)
         .application_name("paas")
+        // "is already a member" at each start would fill the log.
+        .options("-c client_min_messages=warning")
         .connect_timeout(CONNECT_TIMEOUT);
     if let Superuser::Password(password) = &settings.superuser {
         config.password(Secret::reveal(password));

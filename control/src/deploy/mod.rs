@@ -151,12 +151,17 @@ impl Control {
 fn outcome(build: u32, result: &Result<Option<Deployed>, Failure>, cancelled: bool, refused: bool) -> (BuildEnd, EventCode, String) {
     let (state, code, text) = match result {
         Ok(Some(deployed)) => (BuildState::Succeeded, EventCode::BuildSucceeded, format!("build {build} is {}", deployed.version)),
+        // git shows it as rejected, and so does the list of builds.
         Ok(None) => (BuildState::Refused, EventCode::BuildRefused, format!("build {build} was a dry run")),
         Err(failure) if refused => (BuildState::Refused, EventCode::BuildRefused, format!("build {build} was refused: {}", failure.what)),
         Err(_) if cancelled => (BuildState::Cancelled, EventCode::BuildCancelled, format!("build {build} was cancelled")),
         Err(failure) => (BuildState::Failed, EventCode::BuildFailed, format!("build {build} failed: {}", failure.what)),
     };
-    let failure = result.as_ref().err().map(|f| BuildFailure { code: f.code.clone(), what: f.what.clone() });
+    let failure = match result {
+        Ok(Some(_)) => None,
+        Ok(None) => Some(BuildFailure { code: "push.dry_run".to_owned(), what: "a dry run: nothing was built".to_owned() }),
+        Err(failure) => Some(BuildFailure { code: failure.code.clone(), what: failure.what.clone() }),
+    };
     let version = result.as_ref().ok().and_then(|deployed| deployed.as_ref().map(|d| d.version));
     (BuildEnd { state, failure, slug: None, version }, code, text)
 }

@@ -78,9 +78,9 @@ impl Control {
 fn no_release(version: Option<&str>) -> Failure {
     let what = match version {
         Some(version) => format!("there is no release {version}"),
-        None => "there is no release to take".to_owned(),
+        None => "there is no older release to go back to".to_owned(),
     };
-    Failure::new(Kind::NotFound, "release.not_found", what).fix("see `paas releases`")
+    Failure::new(Kind::NotFound, "release.not_found", what).fix("name one of `paas releases`: paas rollback VERSION")
 }
 
 fn release_row(record: &ReleaseRecord) -> ReleaseRow {

@@ -66,23 +66,14 @@ impl Store {
     pub async fn add_access(&self, access: NewAccess, event: NewEvent) -> Result<(), StoreError> {
         if access.person.is_empty() || access.person.len() > limits::PERSON_BYTES_MAX {
             let limit = format!("1 to {} bytes", limits::PERSON_BYTES_MAX);
-            return Err(StoreError::TooLarge {
-                what: "the name of a person",
-                limit,
-            });
+            return Err(StoreError::TooLarge { what: "the name of a person", limit });
         }
-        self.write("give access", move |db, _| add(db, access, &event))
-            .await
+        self.write("give access", move |db, _| add(db, access, &event)).await
     }
 
     /// Takes a person's role at one app away, or all of them. Whoever has no role left
     /// has no key left either. Returns the fingerprints whose sessions must end.
-    pub async fn remove_access(
-        &self,
-        person: &str,
-        app: Option<AppNumber>,
-        event: NewEvent,
-    ) -> Result<Vec<String>, StoreError> {
+    pub async fn remove_access(&self, person: &str, app: Option<AppNumber>, event: NewEvent) -> Result<Vec<String>, StoreError> {
         let person = person.to_owned();
         self.write("take access away", move |db, _| {
             let fingerprints = sql::rows(
@@ -120,12 +111,7 @@ impl Store {
                 [app.map(|app| app.0)],
                 |row| {
                     let (app, role) = read_grant(row)?;
-                    Ok(AccessRow {
-                        person: row.get("person")?,
-                        fingerprint: row.get("fingerprint")?,
-                        role,
-                        app,
-                    })
+                    Ok(AccessRow { person: row.get("person")?, fingerprint: row.get("fingerprint")?, role, app })
                 },
             )
         })
@@ -133,10 +119,7 @@ impl Store {
     }
 
     /// Whose key this is, and what they may do.
-    pub async fn find_access_by_fingerprint(
-        &self,
-        fingerprint: &str,
-    ) -> Result<Option<PersonAccess>, StoreError> {
+    pub async fn find_access_by_fingerprint(&self, fingerprint: &str) -> Result<Option<PersonAccess>, StoreError> {
         let fingerprint = fingerprint.to_owned();
         self.read("find a key", move |db, _| {
             let sql = "SELECT p.name FROM keys k JOIN people p ON p.number = k.person WHERE k.fingerprint = ?1";
@@ -163,11 +146,7 @@ impl Store {
                  ORDER BY p.name, k.fingerprint",
                 [],
                 |row| {
-                    let key = PublicKey {
-                        fingerprint: row.get("fingerprint")?,
-                        key_type: row.get("key_type")?,
-                        blob: row.get("blob")?,
-                    };
+                    let key = PublicKey { fingerprint: row.get("fingerprint")?, key_type: row.get("key_type")?, blob: row.get("blob")? };
                     Ok(KeyRow { person: row.get("name")?, key })
                 },
             )
@@ -178,31 +157,18 @@ impl Store {
 
 fn add(db: &Connection, access: NewAccess, event: &NewEvent) -> Result<(), StoreError> {
     if (access.role == Role::Operator) != access.app.is_none() {
-        return Err(model::Invalid::new(
-            "role",
-            access.role.word(),
-            "operators have it everywhere, others at one app",
-        )
-        .into());
+        return Err(model::Invalid::new("role", access.role.word(), "operators have it everywhere, others at one app").into());
     }
     if let Some(app) = access.app {
         apps::living(db, app)?;
     }
     let sql = "INSERT INTO people (name, created_unix_ms) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
     sql::execute(db, sql, params![access.person, event.at_unix_ms])?;
-    let person: i64 = sql::value(
-        db,
-        "SELECT number FROM people WHERE name = ?1",
-        [&access.person],
-    )?;
+    let person: i64 = sql::value(db, "SELECT number FROM people WHERE name = ?1", [&access.person])?;
     if let Some(key) = access.key {
         add_key(db, person, &key, event.at_unix_ms)?;
     }
-    sql::execute(
-        db,
-        "DELETE FROM grants WHERE person = ?1 AND app IS ?2",
-        params![person, access.app.map(|app| app.0)],
-    )?;
+    sql::execute(db, "DELETE FROM grants WHERE person = ?1 AND app IS ?2", params![person, access.app.map(|app| app.0)])?;
     sql::execute(
         db,
         "INSERT INTO grants (person, app, role, created_unix_ms) VALUES (:person, :app, :role, :at)",
@@ -216,12 +182,7 @@ fn add(db: &Connection, access: NewAccess, event: &NewEvent) -> Result<(), Store
     events::record(db, access.app, event)
 }
 
-fn add_key(
-    db: &Connection,
-    person: i64,
-    key: &PublicKey,
-    at_unix_ms: i64,
-) -> Result<(), StoreError> {
+fn add_key(db: &Connection, person: i64, key: &PublicKey, at_unix_ms: i64) -> Result<(), StoreError> {
     let sql = "SELECT p.name FROM keys k JOIN people p ON p.number = k.person
                WHERE k.fingerprint = ?1 AND k.person <> ?2";
     if let Some(owner) = sql::value_if_any(db, sql, params![key.fingerprint, person])? {
@@ -244,11 +205,7 @@ fn add_key(
 
 /// A key without a role opens nothing, so it goes with the last role.
 pub(super) fn forget_people_without_grants(db: &Connection) -> Result<(), StoreError> {
-    sql::execute(
-        db,
-        "DELETE FROM people WHERE number NOT IN (SELECT person FROM grants)",
-        [],
-    )?;
+    sql::execute(db, "DELETE FROM people WHERE number NOT IN (SELECT person FROM grants)", [])?;
     Ok(())
 }
 
@@ -258,9 +215,6 @@ fn read_grant(row: &Row<'_>) -> Result<(Option<AppName>, Role), StoreError> {
         None => None,
     };
     let word: String = row.get("role")?;
-    let role = Role::parse(&word).ok_or(StoreError::Unreadable {
-        column: "grants.role",
-        value: word,
-    })?;
+    let role = Role::parse(&word).ok_or(StoreError::Unreadable { column: "grants.role", value: word })?;
     Ok((app, role))
 }

@@ -10,22 +10,13 @@ use super::{Store, StoreError, apps, sql};
 
 impl Store {
     /// A value of an app's add-on.
-    pub async fn addon_value(
-        &self,
-        app: AppNumber,
-        addon: &str,
-        key: &str,
-    ) -> Result<Option<Secret>, StoreError> {
+    pub async fn addon_value(&self, app: AppNumber, addon: &str, key: &str) -> Result<Option<Secret>, StoreError> {
         let key = key.to_owned();
         Ok(self.addon_values(app, addon).await?.remove(&key))
     }
 
     /// Every value of an app's add-on.
-    pub async fn addon_values(
-        &self,
-        app: AppNumber,
-        addon: &str,
-    ) -> Result<BTreeMap<String, Secret>, StoreError> {
+    pub async fn addon_values(&self, app: AppNumber, addon: &str) -> Result<BTreeMap<String, Secret>, StoreError> {
         let addon = addon.to_owned();
         self.read("read the values of an add-on", move |db, cipher| {
             let sealed = sql::rows(
@@ -44,13 +35,7 @@ impl Store {
     }
 
     /// Sets a value of an app's add-on.
-    pub async fn set_addon_value(
-        &self,
-        app: AppNumber,
-        addon: &str,
-        key: &str,
-        secret: Secret,
-    ) -> Result<(), StoreError> {
+    pub async fn set_addon_value(&self, app: AppNumber, addon: &str, key: &str, secret: Secret) -> Result<(), StoreError> {
         let (addon, key) = (addon.to_owned(), key.to_owned());
         self.write("keep a value of an add-on", move |db, cipher| {
             apps::living(db, app)?;
@@ -79,11 +64,7 @@ impl Store {
     pub async fn remove_addon_values(&self, app: AppNumber, addon: &str) -> Result<(), StoreError> {
         let addon = addon.to_owned();
         self.write("forget the values of an add-on", move |db, _| {
-            sql::execute(
-                db,
-                "DELETE FROM addon_values WHERE app = ?1 AND addon = ?2",
-                params![app.0, addon],
-            )?;
+            sql::execute(db, "DELETE FROM addon_values WHERE app = ?1 AND addon = ?2", params![app.0, addon])?;
             Ok(())
         })
         .await
@@ -95,9 +76,7 @@ impl Store {
         self.read("read a secret of the platform", move |db, cipher| {
             let sql = "SELECT key_id, nonce, ciphertext FROM platform_secrets WHERE key = ?1";
             let sealed = sql::row(db, sql, [&key], Sealed::read)?;
-            sealed
-                .map(|sealed| cipher.open(Place::Platform { key: &key }, sealed))
-                .transpose()
+            sealed.map(|sealed| cipher.open(Place::Platform { key: &key }, sealed)).transpose()
         })
         .await
     }

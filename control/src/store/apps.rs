@@ -34,9 +34,7 @@ impl DatabaseKind {
 
     /// Reads the word.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Postgresql, Self::Sqlite, Self::None]
-            .into_iter()
-            .find(|kind| kind.as_str() == word)
+        [Self::Postgresql, Self::Sqlite, Self::None].into_iter().find(|kind| kind.as_str() == word)
     }
 }
 
@@ -92,25 +90,14 @@ pub enum AppSetting {
 impl Store {
     /// Makes an app with an empty config.
     pub async fn create_app(&self, app: NewApp, event: NewEvent) -> Result<App, StoreError> {
-        self.write("create an app", move |db, _| create(db, &app, &event))
-            .await
+        self.write("create an app", move |db, _| create(db, &app, &event)).await
     }
 
     /// Gives an app another name; everything else stays.
-    pub async fn rename_app(
-        &self,
-        app: AppNumber,
-        name: AppName,
-        event: NewEvent,
-    ) -> Result<App, StoreError> {
+    pub async fn rename_app(&self, app: AppNumber, name: AppName, event: NewEvent) -> Result<App, StoreError> {
         self.write("rename an app", move |db, _| {
             refuse_taken(db, &name, Some(app))?;
-            change(
-                db,
-                app,
-                "UPDATE apps SET name = ?2 WHERE number = ?1 AND destroyed_unix_ms IS NULL",
-                name.as_str(),
-            )?;
+            change(db, app, "UPDATE apps SET name = ?2 WHERE number = ?1 AND destroyed_unix_ms IS NULL", name.as_str())?;
             events::record(db, Some(app), &event)?;
             living(db, app)
         })
@@ -118,12 +105,7 @@ impl Store {
     }
 
     /// Changes one setting.
-    pub async fn set_app_setting(
-        &self,
-        app: AppNumber,
-        setting: AppSetting,
-        event: NewEvent,
-    ) -> Result<App, StoreError> {
+    pub async fn set_app_setting(&self, app: AppNumber, setting: AppSetting, event: NewEvent) -> Result<App, StoreError> {
         self.write("change a setting of an app", move |db, _| {
             match setting {
                 AppSetting::DeployBranches(branches) => {
@@ -146,15 +128,9 @@ impl Store {
     }
 
     /// `ps:stop` (true) and `ps:start` (false).
-    pub async fn set_stopped(
-        &self,
-        app: AppNumber,
-        stopped: bool,
-        event: NewEvent,
-    ) -> Result<App, StoreError> {
+    pub async fn set_stopped(&self, app: AppNumber, stopped: bool, event: NewEvent) -> Result<App, StoreError> {
         self.write("stop or start an app", move |db, _| {
-            let sql =
-                "UPDATE apps SET stopped = ?2 WHERE number = ?1 AND destroyed_unix_ms IS NULL";
+            let sql = "UPDATE apps SET stopped = ?2 WHERE number = ?1 AND destroyed_unix_ms IS NULL";
             change(db, app, sql, stopped)?;
             events::record(db, Some(app), &event)?;
             living(db, app)
@@ -206,15 +182,7 @@ impl Store {
     /// The living app of this name.
     pub async fn find_app(&self, name: &AppName) -> Result<Option<App>, StoreError> {
         let name = name.clone();
-        self.read("find an app", move |db, _| {
-            sql::row(
-                db,
-                &format!("{SELECT} AND a.name = ?1"),
-                [name.as_str()],
-                read,
-            )
-        })
-        .await
+        self.read("find an app", move |db, _| sql::row(db, &format!("{SELECT} AND a.name = ?1"), [name.as_str()], read)).await
     }
 
     /// The living app with this number.
@@ -224,10 +192,7 @@ impl Store {
 
     /// Every living app, in the order of their names.
     pub async fn apps(&self) -> Result<Vec<App>, StoreError> {
-        self.read("list apps", |db, _| {
-            sql::rows(db, &format!("{SELECT} ORDER BY a.name"), [], read)
-        })
-        .await
+        self.read("list apps", |db, _| sql::rows(db, &format!("{SELECT} ORDER BY a.name"), [], read)).await
     }
 }
 
@@ -239,20 +204,13 @@ const SELECT: &str = "
 
 /// A living app, or the error that says that there is none.
 pub(super) fn living(db: &Connection, app: AppNumber) -> Result<App, StoreError> {
-    sql::row(db, &format!("{SELECT} AND a.number = ?1"), [app.0], read)?
-        .ok_or(StoreError::NoSuchApp(app))
+    sql::row(db, &format!("{SELECT} AND a.number = ?1"), [app.0], read)?.ok_or(StoreError::NoSuchApp(app))
 }
 
 fn create(db: &Connection, app: &NewApp, event: &NewEvent) -> Result<App, StoreError> {
     refuse_taken(db, &app.name, None)?;
-    let taken: BTreeSet<u16> = sql::rows(
-        db,
-        "SELECT port FROM apps WHERE destroyed_unix_ms IS NULL",
-        [],
-        |row| Ok(row.get(0)?),
-    )?
-    .into_iter()
-    .collect();
+    let taken: BTreeSet<u16> =
+        sql::rows(db, "SELECT port FROM apps WHERE destroyed_unix_ms IS NULL", [], |row| Ok(row.get(0)?))?.into_iter().collect();
     let port = app
         .ports
         .clone()
@@ -271,47 +229,28 @@ fn create(db: &Connection, app: &NewApp, event: &NewEvent) -> Result<App, StoreE
         },
     )?;
     let number = db.last_insert_rowid();
-    let number = AppNumber(u32::try_from(number).map_err(|_| StoreError::TooLarge {
-        what: "the number of apps ever made",
-        limit: u32::MAX.to_string(),
-    })?);
+    let number = AppNumber(
+        u32::try_from(number).map_err(|_| StoreError::TooLarge { what: "the number of apps ever made", limit: u32::MAX.to_string() })?,
+    );
     let empty = config::insert_set(db, number, event.at_unix_ms)?;
-    sql::execute(
-        db,
-        "INSERT INTO app_current (app, config_version) VALUES (?1, ?2)",
-        [number.0, empty.0],
-    )?;
+    sql::execute(db, "INSERT INTO app_current (app, config_version) VALUES (?1, ?2)", [number.0, empty.0])?;
     events::record(db, Some(number), event)?;
     living(db, number)
 }
 
 /// Runs an update of one app; no row means that there is no such app.
-fn change(
-    db: &Connection,
-    app: AppNumber,
-    sql: &str,
-    value: impl rusqlite::ToSql,
-) -> Result<(), StoreError> {
+fn change(db: &Connection, app: AppNumber, sql: &str, value: impl rusqlite::ToSql) -> Result<(), StoreError> {
     match sql::execute(db, sql, rusqlite::params![app.0, value])? {
         0 => Err(StoreError::NoSuchApp(app)),
         _ => Ok(()),
     }
 }
 
-fn refuse_taken(
-    db: &Connection,
-    name: &AppName,
-    besides: Option<AppNumber>,
-) -> Result<(), StoreError> {
-    let owner: Option<u32> = sql::value_if_any(
-        db,
-        "SELECT number FROM apps WHERE name = ?1 AND destroyed_unix_ms IS NULL",
-        [name.as_str()],
-    )?;
+fn refuse_taken(db: &Connection, name: &AppName, besides: Option<AppNumber>) -> Result<(), StoreError> {
+    let owner: Option<u32> =
+        sql::value_if_any(db, "SELECT number FROM apps WHERE name = ?1 AND destroyed_unix_ms IS NULL", [name.as_str()])?;
     match owner {
-        Some(owner) if besides != Some(AppNumber(owner)) => {
-            Err(StoreError::AppNameTaken(name.clone()))
-        }
+        Some(owner) if besides != Some(AppNumber(owner)) => Err(StoreError::AppNameTaken(name.clone())),
         _ => Ok(()),
     }
 }
@@ -331,16 +270,11 @@ fn read(row: &Row<'_>) -> Result<App, StoreError> {
         number: AppNumber(row.get("number")?),
         name: sql::word(row, "name")?,
         created_unix_ms: row.get("created_unix_ms")?,
-        deploy_branches: serde_json::from_str(&branches).map_err(|_| StoreError::Unreadable {
-            column: "apps.deploy_branches",
-            value: branches,
-        })?,
+        deploy_branches: serde_json::from_str(&branches)
+            .map_err(|_| StoreError::Unreadable { column: "apps.deploy_branches", value: branches })?,
         root: row.get("root")?,
         port: row.get("port")?,
-        database: DatabaseKind::parse(&database).ok_or(StoreError::Unreadable {
-            column: "apps.database",
-            value: database,
-        })?,
+        database: DatabaseKind::parse(&database).ok_or(StoreError::Unreadable { column: "apps.database", value: database })?,
         stopped: row.get("stopped")?,
         current: row.get::<_, Option<u32>>("current")?.map(ReleaseVersion),
         config_version: ConfigVersion(row.get("config_version")?),

@@ -23,14 +23,7 @@ pub enum BuildState {
 }
 
 impl BuildState {
-    const ALL: [Self; 6] = [
-        Self::Running,
-        Self::Succeeded,
-        Self::Failed,
-        Self::Refused,
-        Self::Cancelled,
-        Self::Interrupted,
-    ];
+    const ALL: [Self; 6] = [Self::Running, Self::Succeeded, Self::Failed, Self::Refused, Self::Cancelled, Self::Interrupted];
 
     /// The word that people see and that is stored.
     pub fn as_str(self) -> &'static str {
@@ -94,26 +87,12 @@ pub struct BuildEnd {
 
 impl Store {
     /// Opens a build and returns its number.
-    pub async fn begin_build(
-        &self,
-        app: AppNumber,
-        commit: String,
-        event: NewEvent,
-    ) -> Result<u32, StoreError> {
-        self.write("begin a build", move |db, _| {
-            begin(db, app, &commit, &event)
-        })
-        .await
+    pub async fn begin_build(&self, app: AppNumber, commit: String, event: NewEvent) -> Result<u32, StoreError> {
+        self.write("begin a build", move |db, _| begin(db, app, &commit, &event)).await
     }
 
     /// Closes a build.
-    pub async fn finish_build(
-        &self,
-        app: AppNumber,
-        build: u32,
-        end: BuildEnd,
-        event: NewEvent,
-    ) -> Result<(), StoreError> {
+    pub async fn finish_build(&self, app: AppNumber, build: u32, end: BuildEnd, event: NewEvent) -> Result<(), StoreError> {
         self.write("finish a build", move |db, _| {
             let found = find(db, app, build)?.ok_or(StoreError::NoSuchBuild(build))?;
             if found.state != BuildState::Running {
@@ -126,11 +105,7 @@ impl Store {
     }
 
     /// The newest `count` builds of an app, newest first.
-    pub async fn list_builds(
-        &self,
-        app: AppNumber,
-        count: usize,
-    ) -> Result<Vec<Build>, StoreError> {
+    pub async fn list_builds(&self, app: AppNumber, count: usize) -> Result<Vec<Build>, StoreError> {
         self.read("list builds", move |db, _| {
             let sql = format!("{SELECT} WHERE b.app = ?1 ORDER BY b.number DESC LIMIT ?2");
             sql::rows(db, &sql, params![app.0, sql::limit(count)], read)
@@ -139,19 +114,10 @@ impl Store {
     }
 
     /// One build; without a number the newest.
-    pub async fn find_build(
-        &self,
-        app: AppNumber,
-        build: Option<u32>,
-    ) -> Result<Option<Build>, StoreError> {
+    pub async fn find_build(&self, app: AppNumber, build: Option<u32>) -> Result<Option<Build>, StoreError> {
         self.read("find a build", move |db, _| match build {
             Some(number) => find(db, app, number),
-            None => sql::row(
-                db,
-                &format!("{SELECT} WHERE b.app = ?1 ORDER BY b.number DESC LIMIT 1"),
-                [app.0],
-                read,
-            ),
+            None => sql::row(db, &format!("{SELECT} WHERE b.app = ?1 ORDER BY b.number DESC LIMIT 1"), [app.0], read),
         })
         .await
     }
@@ -163,12 +129,7 @@ const SELECT: &str = "
     FROM builds b LEFT JOIN build_outcomes o ON o.app = b.app AND o.build = b.number";
 
 fn find(db: &Connection, app: AppNumber, build: u32) -> Result<Option<Build>, StoreError> {
-    sql::row(
-        db,
-        &format!("{SELECT} WHERE b.app = ?1 AND b.number = ?2"),
-        [app.0, build],
-        read,
-    )
+    sql::row(db, &format!("{SELECT} WHERE b.app = ?1 AND b.number = ?2"), [app.0, build], read)
 }
 
 /// Closes every build that runs, as interrupted; answers how many there were.
@@ -176,33 +137,17 @@ pub(super) fn interrupt(db: &Connection, at_unix_ms: i64) -> Result<usize, Store
     let running = sql::rows(db, &format!("{SELECT} WHERE o.build IS NULL"), [], read)?;
     for build in &running {
         let what = "the server ended while this build ran".to_owned();
-        let failure = BuildFailure {
-            code: "build.interrupted".to_owned(),
-            what,
-        };
-        let end = BuildEnd {
-            state: BuildState::Interrupted,
-            failure: Some(failure),
-            slug: None,
-            version: None,
-        };
+        let failure = BuildFailure { code: "build.interrupted".to_owned(), what };
+        let end = BuildEnd { state: BuildState::Interrupted, failure: Some(failure), slug: None, version: None };
         finish(db, build.app, build.number, end, at_unix_ms)?;
-        let text = format!(
-            "build {} was interrupted: the server ended while it ran",
-            build.number
-        );
+        let text = format!("build {} was interrupted: the server ended while it ran", build.number);
         let event = NewEvent::new(at_unix_ms, "paas", EventCode::BuildInterrupted, text);
         events::record(db, Some(build.app), &event)?;
     }
     Ok(running.len())
 }
 
-fn begin(
-    db: &Connection,
-    app: AppNumber,
-    commit: &str,
-    event: &NewEvent,
-) -> Result<u32, StoreError> {
+fn begin(db: &Connection, app: AppNumber, commit: &str, event: &NewEvent) -> Result<u32, StoreError> {
     apps::living(db, app)?;
     let number = sql::value(
         db,
@@ -211,27 +156,14 @@ fn begin(
          RETURNING number",
         params![app.0, commit, event.actor, event.at_unix_ms],
     )?;
-    sql::execute(
-        db,
-        "INSERT INTO build_logs (app, build) VALUES (?1, ?2)",
-        [app.0, number],
-    )?;
+    sql::execute(db, "INSERT INTO build_logs (app, build) VALUES (?1, ?2)", [app.0, number])?;
     build_output::remove_oldest(db, app)?;
     events::record(db, Some(app), event)?;
     Ok(number)
 }
 
-fn finish(
-    db: &Connection,
-    app: AppNumber,
-    build: u32,
-    end: BuildEnd,
-    at_unix_ms: i64,
-) -> Result<(), StoreError> {
-    let (code, what) = end
-        .failure
-        .map(|failure| (failure.code, failure.what))
-        .unzip();
+fn finish(db: &Connection, app: AppNumber, build: u32, end: BuildEnd, at_unix_ms: i64) -> Result<(), StoreError> {
+    let (code, what) = end.failure.map(|failure| (failure.code, failure.what)).unzip();
     sql::execute(
         db,
         "INSERT INTO build_outcomes (app, build, state, failure_code, failure_what, slug, version, ended_unix_ms)
@@ -256,10 +188,7 @@ fn read(row: &Row<'_>) -> Result<Build, StoreError> {
         Some(word) => BuildState::ALL
             .into_iter()
             .find(|state| state.as_str() == word)
-            .ok_or(StoreError::Unreadable {
-                column: "build_outcomes.state",
-                value: word,
-            })?,
+            .ok_or(StoreError::Unreadable { column: "build_outcomes.state", value: word })?,
     };
     let code: Option<String> = row.get("failure_code")?;
     let what: Option<String> = row.get("failure_what")?;
@@ -270,9 +199,7 @@ fn read(row: &Row<'_>) -> Result<Build, StoreError> {
         actor: row.get("actor")?,
         started_unix_ms: row.get("started_unix_ms")?,
         state,
-        failure: code
-            .zip(what)
-            .map(|(code, what)| BuildFailure { code, what }),
+        failure: code.zip(what).map(|(code, what)| BuildFailure { code, what }),
         ended_unix_ms: row.get("ended_unix_ms")?,
         slug: row.get::<_, Option<[u8; 32]>>("slug")?.map(SlugId),
         version: row.get::<_, Option<u32>>("version")?.map(ReleaseVersion),

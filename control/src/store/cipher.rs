@@ -26,11 +26,7 @@ pub(super) struct Sealed {
 impl Sealed {
     /// Reads the three columns that every table of secrets has.
     pub(super) fn read(row: &Row<'_>) -> Result<Self, StoreError> {
-        Ok(Self {
-            key_id: row.get("key_id")?,
-            nonce: row.get("nonce")?,
-            ciphertext: row.get("ciphertext")?,
-        })
+        Ok(Self { key_id: row.get("key_id")?, nonce: row.get("nonce")?, ciphertext: row.get("ciphertext")? })
     }
 }
 
@@ -38,17 +34,9 @@ impl Sealed {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Place<'a> {
     /// A config var.
-    Config {
-        app: AppNumber,
-        version: ConfigVersion,
-        key: &'a str,
-    },
+    Config { app: AppNumber, version: ConfigVersion, key: &'a str },
     /// A value of an add-on: a password.
-    Addon {
-        app: AppNumber,
-        addon: &'a str,
-        key: &'a str,
-    },
+    Addon { app: AppNumber, addon: &'a str, key: &'a str },
     /// A secret of the platform itself.
     Platform { key: &'a str },
 }
@@ -86,10 +74,7 @@ pub(super) struct Cipher {
 impl Cipher {
     pub(super) fn new(key: &[u8; limits::KEY_BYTES]) -> Result<Self, StoreError> {
         let mut id = KeyId::default();
-        let digest = Sha256::new()
-            .chain_update(b"paas key id\0")
-            .chain_update(key)
-            .finalize();
+        let digest = Sha256::new().chain_update(b"paas key id\0").chain_update(key).finalize();
         id.copy_from_slice(&digest[..size_of::<KeyId>()]);
         let key = RandomizedNonceKey::new(&AES_256_GCM, key).map_err(|_| StoreError::Encryption)?;
         Ok(Self { key, id })
@@ -107,37 +92,20 @@ impl Cipher {
     pub(super) fn seal(&self, place: Place<'_>, secret: &Secret) -> Result<Sealed, StoreError> {
         let mut ciphertext = secret.reveal().as_bytes().to_vec();
         let aad = Aad::from(place.authenticated());
-        let nonce = self
-            .key
-            .seal_in_place_append_tag(aad, &mut ciphertext)
-            .map_err(|_| StoreError::Encryption)?;
-        Ok(Sealed {
-            key_id: self.id,
-            nonce: *nonce.as_ref(),
-            ciphertext,
-        })
+        let nonce = self.key.seal_in_place_append_tag(aad, &mut ciphertext).map_err(|_| StoreError::Encryption)?;
+        Ok(Sealed { key_id: self.id, nonce: *nonce.as_ref(), ciphertext })
     }
 
     pub(super) fn open(&self, place: Place<'_>, sealed: Sealed) -> Result<Secret, StoreError> {
-        let tampered = || StoreError::Tampered {
-            place: place.for_people(),
-        };
+        let tampered = || StoreError::Tampered { place: place.for_people() };
         if sealed.key_id != self.id {
-            return Err(StoreError::KeyMismatch {
-                path: std::path::PathBuf::new(),
-            });
+            return Err(StoreError::KeyMismatch { path: std::path::PathBuf::new() });
         }
         let mut bytes = sealed.ciphertext;
         let nonce = Nonce::assume_unique_for_key(sealed.nonce);
-        let length = self
-            .key
-            .open_in_place(nonce, Aad::from(place.authenticated()), &mut bytes)
-            .map_err(|_| tampered())?
-            .len();
+        let length = self.key.open_in_place(nonce, Aad::from(place.authenticated()), &mut bytes).map_err(|_| tampered())?.len();
         bytes.truncate(length);
-        String::from_utf8(bytes)
-            .map(Secret::new)
-            .map_err(|_| tampered())
+        String::from_utf8(bytes).map(Secret::new).map_err(|_| tampered())
     }
 }
 
@@ -153,23 +121,14 @@ pub(super) fn load_or_make(path: &Path, may_make: bool) -> Result<Cipher, StoreE
     match OpenOptions::new().read(true).open(path) {
         Ok(file) => Cipher::new(&read_key(path, file)?),
         Err(error) if error.kind() == io::ErrorKind::NotFound && may_make => make(path),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StoreError::KeyMissing {
-            path: path.to_owned(),
-        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StoreError::KeyMissing { path: path.to_owned() }),
         Err(error) => Err(StoreError::file("open the key file", path, error)),
     }
 }
 
 fn read_key(path: &Path, mut file: File) -> Result<[u8; limits::KEY_BYTES], StoreError> {
-    let unusable = |detail| {
-        Err(StoreError::KeyUnusable {
-            path: path.to_owned(),
-            detail,
-        })
-    };
-    let about = file
-        .metadata()
-        .map_err(|error| StoreError::file("look at the key file", path, error))?;
+    let unusable = |detail| Err(StoreError::KeyUnusable { path: path.to_owned(), detail });
+    let about = file.metadata().map_err(|error| StoreError::file("look at the key file", path, error))?;
     if !about.is_file() || about.size() != limits::KEY_BYTES as u64 {
         return unusable("it is not a file of 32 bytes");
     }
@@ -177,8 +136,7 @@ fn read_key(path: &Path, mut file: File) -> Result<[u8; limits::KEY_BYTES], Stor
         return unusable("others may read or write it");
     }
     let mut key = [0; limits::KEY_BYTES];
-    file.read_exact(&mut key)
-        .map_err(|error| StoreError::file("read the key file", path, error))?;
+    file.read_exact(&mut key).map_err(|error| StoreError::file("read the key file", path, error))?;
     Ok(key)
 }
 
@@ -189,20 +147,12 @@ fn make(path: &Path) -> Result<Cipher, StoreError> {
     let draft = path.with_extension("new");
     match fs::remove_file(&draft) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(StoreError::file(
-                "remove the half-written key file",
-                &draft,
-                error,
-            ));
+            return Err(StoreError::file("remove the half-written key file", &draft, error));
         }
         _ => {}
     }
     let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&draft)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
         file.write_all(&key)?;
         file.sync_all()?;
         fs::rename(&draft, path)?;

@@ -8,10 +8,7 @@ use super::{NewEvent, Store, StoreError, apps, events, sql};
 
 impl Store {
     /// The config that the next release takes.
-    pub async fn current_config(
-        &self,
-        app: AppNumber,
-    ) -> Result<(ConfigVersion, ConfigVars), StoreError> {
+    pub async fn current_config(&self, app: AppNumber) -> Result<(ConfigVersion, ConfigVars), StoreError> {
         self.read("read the config vars", move |db, cipher| {
             let version = apps::living(db, app)?.config_version;
             Ok((version, vars(db, cipher, app, version)?))
@@ -20,25 +17,13 @@ impl Store {
     }
 
     /// The config of a release.
-    pub async fn config_of(
-        &self,
-        app: AppNumber,
-        version: ConfigVersion,
-    ) -> Result<ConfigVars, StoreError> {
-        self.read("read the config vars", move |db, cipher| {
-            vars(db, cipher, app, version)
-        })
-        .await
+    pub async fn config_of(&self, app: AppNumber, version: ConfigVersion) -> Result<ConfigVars, StoreError> {
+        self.read("read the config vars", move |db, cipher| vars(db, cipher, app, version)).await
     }
 
     /// Writes a new set that nothing uses yet: a release that names it promotes it when
     /// traffic switches, or [`Store::promote_config`] does.
-    pub async fn insert_config(
-        &self,
-        app: AppNumber,
-        vars: ConfigVars,
-        at_unix_ms: i64,
-    ) -> Result<ConfigVersion, StoreError> {
+    pub async fn insert_config(&self, app: AppNumber, vars: ConfigVars, at_unix_ms: i64) -> Result<ConfigVersion, StoreError> {
         self.write("save the config vars", move |db, cipher| {
             apps::living(db, app)?;
             insert(db, cipher, app, &vars, at_unix_ms)
@@ -84,11 +69,7 @@ impl Store {
 }
 
 /// Adds an empty set.
-pub(super) fn insert_set(
-    db: &Connection,
-    app: AppNumber,
-    at_unix_ms: i64,
-) -> Result<ConfigVersion, StoreError> {
+pub(super) fn insert_set(db: &Connection, app: AppNumber, at_unix_ms: i64) -> Result<ConfigVersion, StoreError> {
     let version = sql::value(
         db,
         "INSERT INTO config_sets (app, version, created_unix_ms)
@@ -99,23 +80,10 @@ pub(super) fn insert_set(
     Ok(ConfigVersion(version))
 }
 
-fn insert(
-    db: &Connection,
-    cipher: &Cipher,
-    app: AppNumber,
-    vars: &ConfigVars,
-    at_unix_ms: i64,
-) -> Result<ConfigVersion, StoreError> {
+fn insert(db: &Connection, cipher: &Cipher, app: AppNumber, vars: &ConfigVars, at_unix_ms: i64) -> Result<ConfigVersion, StoreError> {
     let version = insert_set(db, app, at_unix_ms)?;
     for (key, secret) in vars.iter() {
-        let sealed = cipher.seal(
-            Place::Config {
-                app,
-                version,
-                key: key.as_str(),
-            },
-            secret,
-        )?;
+        let sealed = cipher.seal(Place::Config { app, version, key: key.as_str() }, secret)?;
         sql::execute(
             db,
             "INSERT INTO config_values (app, config_version, key, key_id, nonce, ciphertext)
@@ -134,25 +102,12 @@ fn insert(
 }
 
 /// Refuses a set that the app does not have.
-pub(super) fn refuse_unknown(
-    db: &Connection,
-    app: AppNumber,
-    version: ConfigVersion,
-) -> Result<(), StoreError> {
+pub(super) fn refuse_unknown(db: &Connection, app: AppNumber, version: ConfigVersion) -> Result<(), StoreError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM config_sets WHERE app = ?1 AND version = ?2)";
-    if sql::value(db, sql, [app.0, version.0])? {
-        Ok(())
-    } else {
-        Err(StoreError::NoSuchConfig(version.0))
-    }
+    if sql::value(db, sql, [app.0, version.0])? { Ok(()) } else { Err(StoreError::NoSuchConfig(version.0)) }
 }
 
-fn promote(
-    db: &Connection,
-    app: AppNumber,
-    base: ConfigVersion,
-    to: ConfigVersion,
-) -> Result<(), StoreError> {
+fn promote(db: &Connection, app: AppNumber, base: ConfigVersion, to: ConfigVersion) -> Result<(), StoreError> {
     let sql = "UPDATE app_current SET config_version = ?3 WHERE app = ?1 AND config_version = ?2";
     match sql::execute(db, sql, [app.0, base.0, to.0])? {
         0 => Err(StoreError::ConfigMoved),
@@ -160,12 +115,7 @@ fn promote(
     }
 }
 
-fn vars(
-    db: &Connection,
-    cipher: &Cipher,
-    app: AppNumber,
-    version: ConfigVersion,
-) -> Result<ConfigVars, StoreError> {
+fn vars(db: &Connection, cipher: &Cipher, app: AppNumber, version: ConfigVersion) -> Result<ConfigVars, StoreError> {
     refuse_unknown(db, app, version)?;
     let sealed = sql::rows(
         db,
@@ -175,14 +125,7 @@ fn vars(
     )?;
     let mut vars = ConfigVars::default();
     for (key, sealed) in sealed {
-        let secret = cipher.open(
-            Place::Config {
-                app,
-                version,
-                key: key.as_str(),
-            },
-            sealed,
-        )?;
+        let secret = cipher.open(Place::Config { app, version, key: key.as_str() }, sealed)?;
         // A later paas may reserve a name that an old set holds: it sets that one itself.
         if !key.is_reserved() {
             vars.set(key, secret)?;

@@ -172,22 +172,10 @@ impl From<rusqlite::Error> for StoreError {
     fn from(source: rusqlite::Error) -> Self {
         match source.sqlite_error() {
             Some(error) if is_full(*error) => Self::DiskFull { source },
-            Some(error)
-                if matches!(
-                    error.code,
-                    ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase
-                ) =>
-            {
-                Self::Corrupt {
-                    path: PathBuf::new(),
-                    detail: source.to_string(),
-                    source: Some(source),
-                }
+            Some(error) if matches!(error.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                Self::Corrupt { path: PathBuf::new(), detail: source.to_string(), source: Some(source) }
             }
-            _ => Self::Database {
-                doing: "work",
-                source,
-            },
+            _ => Self::Database { doing: "work", source },
         }
     }
 }
@@ -202,20 +190,12 @@ impl StoreError {
     pub(super) fn in_context(self, doing: &'static str, path: &Path) -> Self {
         match self {
             Self::Database { source, .. } => Self::Database { doing, source },
-            Self::Corrupt { detail, source, .. } => Self::Corrupt {
-                path: path.to_owned(),
-                detail,
-                source,
-            },
+            Self::Corrupt { detail, source, .. } => Self::Corrupt { path: path.to_owned(), detail, source },
             other => other,
         }
     }
 
     pub(super) fn file(doing: &'static str, path: &Path, source: io::Error) -> Self {
-        Self::File {
-            doing,
-            path: path.to_owned(),
-            source,
-        }
+        Self::File { doing, path: path.to_owned(), source }
     }
 }

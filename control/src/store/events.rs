@@ -108,10 +108,7 @@ codes! {
 impl EventCode {
     /// Reads a stored code; `None` for one of another version.
     pub fn parse(code: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|known| known.as_str() == code)
+        Self::ALL.iter().copied().find(|known| known.as_str() == code)
     }
 }
 
@@ -132,19 +129,8 @@ pub struct NewEvent {
 
 impl NewEvent {
     /// An event without detail.
-    pub fn new(
-        at_unix_ms: i64,
-        actor: impl Into<String>,
-        code: EventCode,
-        text: impl Into<String>,
-    ) -> Self {
-        Self {
-            at_unix_ms,
-            actor: actor.into(),
-            code,
-            detail: Value::Null,
-            text: text.into(),
-        }
+    pub fn new(at_unix_ms: i64, actor: impl Into<String>, code: EventCode, text: impl Into<String>) -> Self {
+        Self { at_unix_ms, actor: actor.into(), code, detail: Value::Null, text: text.into() }
     }
 
     /// Adds the detail.
@@ -176,24 +162,14 @@ pub struct EventRecord {
 
 impl Store {
     /// Writes an event that belongs to no other change; `app` is none for the box.
-    pub async fn record_event(
-        &self,
-        app: Option<AppNumber>,
-        event: NewEvent,
-    ) -> Result<(), StoreError> {
-        self.write("write an event", move |db, _| record(db, app, &event))
-            .await
+    pub async fn record_event(&self, app: Option<AppNumber>, event: NewEvent) -> Result<(), StoreError> {
+        self.write("write an event", move |db, _| record(db, app, &event)).await
     }
 
     /// The newest `count` events of one app or of everything, oldest first.
-    pub async fn list_events(
-        &self,
-        app: Option<AppNumber>,
-        count: usize,
-    ) -> Result<Vec<EventRecord>, StoreError> {
+    pub async fn list_events(&self, app: Option<AppNumber>, count: usize) -> Result<Vec<EventRecord>, StoreError> {
         self.read("list events", move |db, _| {
-            let parameters =
-                named_params! { ":app": app.map(|app| app.0), ":count": sql::limit(count) };
+            let parameters = named_params! { ":app": app.map(|app| app.0), ":count": sql::limit(count) };
             let mut events = sql::rows(
                 db,
                 "SELECT e.number, e.at_unix_ms, a.name, e.actor, e.code, e.detail, e.text
@@ -211,11 +187,7 @@ impl Store {
 }
 
 /// Writes an event in the transaction that it belongs to.
-pub(super) fn record(
-    db: &Connection,
-    app: Option<AppNumber>,
-    event: &NewEvent,
-) -> Result<(), StoreError> {
+pub(super) fn record(db: &Connection, app: Option<AppNumber>, event: &NewEvent) -> Result<(), StoreError> {
     let mut detail = event.detail.to_string();
     if detail.len() > limits::EVENT_DETAIL_BYTES_MAX {
         "null".clone_into(&mut detail);
@@ -248,10 +220,7 @@ fn read(row: &Row<'_>) -> Result<EventRecord, StoreError> {
         app,
         actor: row.get("actor")?,
         code: row.get("code")?,
-        detail: serde_json::from_str(&detail).map_err(|_| StoreError::Unreadable {
-            column: "events.detail",
-            value: detail,
-        })?,
+        detail: serde_json::from_str(&detail).map_err(|_| StoreError::Unreadable { column: "events.detail", value: detail })?,
         text: row.get("text")?,
     })
 }

@@ -10,17 +10,11 @@ use super::{NewEvent, Store, StoreError, apps, events, limits, sql};
 impl Store {
     /// How many of each process type should run.
     pub async fn formation(&self, app: AppNumber) -> Result<Formation, StoreError> {
-        self.read("read the scale", move |db, _| current(db, app))
-            .await
+        self.read("read the scale", move |db, _| current(db, app)).await
     }
 
     /// `ps:scale`: all of the changes, or none. A type that the app does not have is refused.
-    pub async fn scale(
-        &self,
-        app: AppNumber,
-        changes: Vec<ScaleChange>,
-        event: NewEvent,
-    ) -> Result<Formation, StoreError> {
+    pub async fn scale(&self, app: AppNumber, changes: Vec<ScaleChange>, event: NewEvent) -> Result<Formation, StoreError> {
         self.write("scale an app", move |db, _| {
             apps::living(db, app)?;
             let mut formation = current(db, app)?;
@@ -30,11 +24,7 @@ impl Store {
                 };
                 *count = change.applied_to(*count)?;
                 let sql = "UPDATE formation SET count = ?3 WHERE app = ?1 AND process_type = ?2";
-                sql::execute(
-                    db,
-                    sql,
-                    params![app.0, change.process_type.as_str(), *count],
-                )?;
+                sql::execute(db, sql, params![app.0, change.process_type.as_str(), *count])?;
             }
             events::record(db, Some(app), &event)?;
             Ok(formation)
@@ -45,17 +35,10 @@ impl Store {
     /// Hands out `count` numbers for runs of an app (or of the platform, number 0) that
     /// were never used before and never will be again. Take a block at a time: each
     /// call waits for the disk.
-    pub async fn next_run_numbers(
-        &self,
-        app: AppNumber,
-        count: u32,
-    ) -> Result<Range<u64>, StoreError> {
+    pub async fn next_run_numbers(&self, app: AppNumber, count: u32) -> Result<Range<u64>, StoreError> {
         if count == 0 || count > limits::RUN_NUMBERS_BLOCK_MAX {
             let limit = format!("1 to {}", limits::RUN_NUMBERS_BLOCK_MAX);
-            return Err(StoreError::TooLarge {
-                what: "a block of run numbers",
-                limit,
-            });
+            return Err(StoreError::TooLarge { what: "a block of run numbers", limit });
         }
         self.write("hand out run numbers", move |db, _| {
             let end: i64 = sql::value(
@@ -64,10 +47,7 @@ impl Store {
                  ON CONFLICT (app) DO UPDATE SET next = next + ?2 RETURNING next",
                 [app.0, count],
             )?;
-            let end = u64::try_from(end).map_err(|_| StoreError::Unreadable {
-                column: "run_numbers.next",
-                value: end.to_string(),
-            })?;
+            let end = u64::try_from(end).map_err(|_| StoreError::Unreadable { column: "run_numbers.next", value: end.to_string() })?;
             Ok(end - u64::from(count)..end)
         })
         .await
@@ -75,39 +55,20 @@ impl Store {
 }
 
 pub(super) fn current(db: &Connection, app: AppNumber) -> Result<Formation, StoreError> {
-    let counts = sql::rows(
-        db,
-        "SELECT process_type, count FROM formation WHERE app = ?1",
-        [app.0],
-        |row| Ok((sql::word(row, "process_type")?, row.get("count")?)),
-    )?;
+    let counts = sql::rows(db, "SELECT process_type, count FROM formation WHERE app = ?1", [app.0], |row| {
+        Ok((sql::word(row, "process_type")?, row.get("count")?))
+    })?;
     Ok(Formation(counts.into_iter().collect()))
 }
 
 /// Takes over the types of a release: known ones keep the count that people gave them
 /// meanwhile, new ones come with the release's, vanished ones go.
-pub(super) fn take_over(
-    db: &Connection,
-    app: AppNumber,
-    released: &Formation,
-) -> Result<(), StoreError> {
+pub(super) fn take_over(db: &Connection, app: AppNumber, released: &Formation) -> Result<(), StoreError> {
     let known = current(db, app)?;
-    for gone in known
-        .0
-        .keys()
-        .filter(|known| !released.0.contains_key(known))
-    {
-        sql::execute(
-            db,
-            "DELETE FROM formation WHERE app = ?1 AND process_type = ?2",
-            params![app.0, gone.as_str()],
-        )?;
+    for gone in known.0.keys().filter(|known| !released.0.contains_key(known)) {
+        sql::execute(db, "DELETE FROM formation WHERE app = ?1 AND process_type = ?2", params![app.0, gone.as_str()])?;
     }
-    for (process_type, count) in released
-        .0
-        .iter()
-        .filter(|(new, _)| !known.0.contains_key(new))
-    {
+    for (process_type, count) in released.0.iter().filter(|(new, _)| !known.0.contains_key(new)) {
         let sql = "INSERT INTO formation (app, process_type, count) VALUES (?1, ?2, ?3)";
         sql::execute(db, sql, params![app.0, process_type.as_str(), count])?;
     }

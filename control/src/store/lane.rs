@@ -21,21 +21,16 @@ impl Lane {
     /// Starts the thread.
     pub(super) fn start(name: &str, mut connection: Connection) -> io::Result<Self> {
         let (requests, mut waiting) = mpsc::channel::<Request>(limits::WAITING_REQUESTS_MAX);
-        let thread = thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || {
-                while let Some(request) = waiting.blocking_recv() {
-                    // A panic rolls its transaction back and ends that request alone: its
-                    // caller notices that nobody will answer.
-                    drop(panic::catch_unwind(AssertUnwindSafe(|| {
-                        request(&mut connection);
-                    })));
-                }
-            })?;
-        Ok(Self {
-            requests: Some(requests),
-            thread: Some(thread),
-        })
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+            while let Some(request) = waiting.blocking_recv() {
+                // A panic rolls its transaction back and ends that request alone: its
+                // caller notices that nobody will answer.
+                drop(panic::catch_unwind(AssertUnwindSafe(|| {
+                    request(&mut connection);
+                })));
+            }
+        })?;
+        Ok(Self { requests: Some(requests), thread: Some(thread) })
     }
 
     /// Has the thread do `work`. A caller that gives up waiting does not stop it.
@@ -50,10 +45,7 @@ impl Lane {
             drop(answer.send(work(connection)));
         });
         let requests = self.requests.as_ref().ok_or(StoreError::Closed)?;
-        requests
-            .send(request)
-            .await
-            .map_err(|_| StoreError::Closed)?;
+        requests.send(request).await.map_err(|_| StoreError::Closed)?;
         answered.await.map_err(|_| StoreError::Panicked)?
     }
 }

@@ -81,9 +81,7 @@ struct Shared {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store")
-            .field("path", &self.shared.path)
-            .finish_non_exhaustive()
+        f.debug_struct("Store").field("path", &self.shared.path).finish_non_exhaustive()
     }
 }
 
@@ -100,43 +98,19 @@ impl Store {
             Ok(cipher)
         })()
         .map_err(|error: StoreError| error.in_context("look for secrets", path))?;
-        let start = |name, connection| {
-            Lane::start(name, connection)
-                .map_err(|error| StoreError::file("start a thread for", path, error))
-        };
-        let (reader, writer) = (
-            start("store-reader", opened.reader)?,
-            start("store-writer", opened.writer)?,
-        );
-        Ok(Self::new(
-            Some(reader),
-            writer,
-            cipher,
-            path.to_owned(),
-            Some(opened.lock),
-        ))
+        let start = |name, connection| Lane::start(name, connection).map_err(|error| StoreError::file("start a thread for", path, error));
+        let (reader, writer) = (start("store-reader", opened.reader)?, start("store-writer", opened.writer)?);
+        Ok(Self::new(Some(reader), writer, cipher, path.to_owned(), Some(opened.lock)))
     }
 
     /// A store in memory with a key of its own, for tests.
     pub fn in_memory() -> Result<Self, StoreError> {
-        let writer = Lane::start("store", open::in_memory()?)
-            .map_err(|error| StoreError::file("start a thread for", Path::new(""), error))?;
-        Ok(Self::new(
-            None,
-            writer,
-            Cipher::ephemeral()?,
-            PathBuf::new(),
-            None,
-        ))
+        let writer =
+            Lane::start("store", open::in_memory()?).map_err(|error| StoreError::file("start a thread for", Path::new(""), error))?;
+        Ok(Self::new(None, writer, Cipher::ephemeral()?, PathBuf::new(), None))
     }
 
-    fn new(
-        reader: Option<Lane>,
-        writer: Lane,
-        cipher: Cipher,
-        path: PathBuf,
-        lock: Option<open::Lock>,
-    ) -> Self {
+    fn new(reader: Option<Lane>, writer: Lane, cipher: Cipher, path: PathBuf, lock: Option<open::Lock>) -> Self {
         let shared = Shared {
             reader,
             writer,
@@ -146,9 +120,7 @@ impl Store {
             #[cfg(test)]
             gives_up: Arc::default(),
         };
-        Self {
-            shared: Arc::new(shared),
-        }
+        Self { shared: Arc::new(shared) }
     }
 
     /// Does `work` in one transaction of the writer: all of it is kept, or nothing.
@@ -161,8 +133,7 @@ impl Store {
         #[cfg(test)]
         let gives_up = Arc::clone(&self.shared.gives_up);
         let answer = self.shared.writer.run(move |connection| {
-            let transaction =
-                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let value = work(&transaction, &cipher)?;
             #[cfg(test)]
             if gives_up.load(std::sync::atomic::Ordering::SeqCst) {
@@ -171,9 +142,7 @@ impl Store {
             transaction.commit()?;
             Ok(value)
         });
-        answer
-            .await
-            .map_err(|error| error.in_context(doing, &self.shared.path))
+        answer.await.map_err(|error| error.in_context(doing, &self.shared.path))
     }
 
     /// Does `work` on one snapshot of the database.
@@ -188,9 +157,7 @@ impl Store {
             let snapshot = connection.transaction_with_behavior(TransactionBehavior::Deferred)?;
             work(&snapshot, &cipher)
         });
-        answer
-            .await
-            .map_err(|error| error.in_context(doing, &self.shared.path))
+        answer.await.map_err(|error| error.in_context(doing, &self.shared.path))
     }
 }
 
@@ -210,9 +177,7 @@ fn check_key(db: &Connection, cipher: &Cipher, key_file: &Path) -> Result<(), St
     for table in TABLES_OF_SECRETS {
         let sql = format!("SELECT EXISTS (SELECT 1 FROM {table} WHERE key_id <> ?1)");
         if sql::value(db, &sql, [cipher.id()])? {
-            return Err(StoreError::KeyMismatch {
-                path: key_file.to_owned(),
-            });
+            return Err(StoreError::KeyMismatch { path: key_file.to_owned() });
         }
     }
     Ok(())

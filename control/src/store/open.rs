@@ -53,11 +53,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
         Ok((writer, connect(OpenFlags::SQLITE_OPEN_READ_ONLY)?))
     };
     let (writer, reader) = open().map_err(|error| error.in_context("open", path))?;
-    Ok(Opened {
-        writer,
-        reader,
-        lock,
-    })
+    Ok(Opened { writer, reader, lock })
 }
 
 /// A database in memory, with the same rules.
@@ -74,11 +70,7 @@ pub(super) fn make_folder_of(path: &Path) -> Result<PathBuf, StoreError> {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
     };
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&folder)
-        .map_err(|error| StoreError::file("make the folder", &folder, error))?;
+    DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|error| StoreError::file("make the folder", &folder, error))?;
     Ok(folder)
 }
 
@@ -96,9 +88,7 @@ fn lock(path: &Path) -> Result<Lock, StoreError> {
         .map_err(|error| StoreError::file("open", &name, error))?;
     match file.try_lock() {
         Ok(()) => Ok(Lock(file)),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse {
-            path: path.to_owned(),
-        }),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: path.to_owned() }),
         Err(TryLockError::Error(error)) => Err(StoreError::file("lock", &name, error)),
     }
 }
@@ -119,10 +109,7 @@ fn make_file(path: &Path, folder: &Path) -> Result<(), StoreError> {
 /// Looks at a file through a connection that cannot change it, not even by folding
 /// its write-ahead log in.
 fn verify(path: &Path) -> Result<(), StoreError> {
-    let db = Connection::open_with_flags(
-        path,
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )?;
+    let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     set_rules(&db)?;
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     let found = migrate::version(&db)?;
@@ -132,30 +119,16 @@ fn verify(path: &Path) -> Result<(), StoreError> {
         .query_and_then([], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     if application != migrate::APPLICATION_ID && (found > 0 || !tables.is_empty()) {
-        return Err(StoreError::Foreign {
-            path: path.to_owned(),
-        });
+        return Err(StoreError::Foreign { path: path.to_owned() });
     }
     if found > migrate::newest() {
-        return Err(StoreError::Newer {
-            path: path.to_owned(),
-            found,
-            known: migrate::newest(),
-        });
+        return Err(StoreError::Newer { path: path.to_owned(), found, known: migrate::newest() });
     }
     // Output of builds is most of the file and may be lost: reading all of it would delay the start.
     for table in tables.iter().filter(|table| *table != "build_lines") {
-        let verdict: String = db.query_row(
-            "SELECT quick_check FROM pragma_quick_check(?1)",
-            [table],
-            |row| row.get(0),
-        )?;
+        let verdict: String = db.query_row("SELECT quick_check FROM pragma_quick_check(?1)", [table], |row| row.get(0))?;
         if verdict != "ok" {
-            return Err(StoreError::Corrupt {
-                path: path.to_owned(),
-                detail: verdict,
-                source: None,
-            });
+            return Err(StoreError::Corrupt { path: path.to_owned(), detail: verdict, source: None });
         }
     }
     Ok(())
@@ -179,11 +152,6 @@ fn set_rules(db: &Connection) -> Result<(), StoreError> {
 fn set_durability(db: &Connection) -> Result<(), StoreError> {
     db.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
     db.pragma_update(None, "synchronous", "FULL")?;
-    db.pragma_update_and_check(
-        None,
-        "journal_size_limit",
-        limits::WRITE_AHEAD_LOG_BYTES_KEPT,
-        |row| row.get::<_, i64>(0),
-    )?;
+    db.pragma_update_and_check(None, "journal_size_limit", limits::WRITE_AHEAD_LOG_BYTES_KEPT, |row| row.get::<_, i64>(0))?;
     Ok(())
 }

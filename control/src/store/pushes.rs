@@ -40,11 +40,7 @@ pub struct Push {
 impl Store {
     /// Writes a push down. For a ref that deploys: before the switch, so that a server
     /// killed in between knows of it.
-    pub async fn accept_push(
-        &self,
-        push: NewPush,
-        at_unix_ms: i64,
-    ) -> Result<PushNumber, StoreError> {
+    pub async fn accept_push(&self, push: NewPush, at_unix_ms: i64) -> Result<PushNumber, StoreError> {
         self.write("note a push", move |db, _| {
             apps::living(db, push.app)?;
             let number = sql::value(
@@ -66,12 +62,7 @@ impl Store {
     }
 
     /// Git is done with it: the ref moved, or it did not.
-    pub async fn settle_push(
-        &self,
-        push: PushNumber,
-        moved: bool,
-        event: NewEvent,
-    ) -> Result<(), StoreError> {
+    pub async fn settle_push(&self, push: PushNumber, moved: bool, event: NewEvent) -> Result<(), StoreError> {
         self.write("settle a push", move |db, _| {
             let sql = "SELECT app FROM pushes WHERE number = ?1 AND number NOT IN (SELECT push FROM push_outcomes)";
             let app = sql::value_if_any(db, sql, [push.0])?.ok_or(StoreError::NoSuchPush(push.0))?;

@@ -58,24 +58,12 @@ pub struct ReleaseRecord {
 
 impl Store {
     /// Makes the next release of an app, as a candidate: nothing that serves changes.
-    pub async fn insert_candidate_release(
-        &self,
-        app: AppNumber,
-        release: NewRelease,
-        event: NewEvent,
-    ) -> Result<Release, StoreError> {
-        self.write("make a release", move |db, _| {
-            insert(db, app, release, &event)
-        })
-        .await
+    pub async fn insert_candidate_release(&self, app: AppNumber, release: NewRelease, event: NewEvent) -> Result<Release, StoreError> {
+        self.write("make a release", move |db, _| insert(db, app, release, &event)).await
     }
 
     /// The newest `count` releases of an app, newest first.
-    pub async fn list_releases(
-        &self,
-        app: AppNumber,
-        count: usize,
-    ) -> Result<Vec<ReleaseRecord>, StoreError> {
+    pub async fn list_releases(&self, app: AppNumber, count: usize) -> Result<Vec<ReleaseRecord>, StoreError> {
         self.read("list releases", move |db, _| {
             let sql = format!("{SELECT} WHERE r.app = ?1 ORDER BY r.version DESC LIMIT ?2");
             sql::rows(db, &sql, params![app.0, sql::limit(count)], read)
@@ -84,20 +72,12 @@ impl Store {
     }
 
     /// One release.
-    pub async fn find_release(
-        &self,
-        app: AppNumber,
-        version: ReleaseVersion,
-    ) -> Result<Option<ReleaseRecord>, StoreError> {
-        self.read("find a release", move |db, _| find(db, app, version))
-            .await
+    pub async fn find_release(&self, app: AppNumber, version: ReleaseVersion) -> Result<Option<ReleaseRecord>, StoreError> {
+        self.read("find a release", move |db, _| find(db, app, version)).await
     }
 
     /// The release that serves.
-    pub async fn current_release(
-        &self,
-        app: AppNumber,
-    ) -> Result<Option<ReleaseRecord>, StoreError> {
+    pub async fn current_release(&self, app: AppNumber) -> Result<Option<ReleaseRecord>, StoreError> {
         self.read("find the current release", move |db, _| {
             let sql = format!("{SELECT} WHERE r.app = ?1 AND r.version = c.version");
             sql::row(db, &sql, [app.0], read)
@@ -107,10 +87,7 @@ impl Store {
 
     /// Where `rollback` without a version goes: the last good release before the current
     /// one whose slug is still there. Rolling back again goes further back, not forward.
-    pub async fn rollback_target(
-        &self,
-        app: AppNumber,
-    ) -> Result<Option<ReleaseRecord>, StoreError> {
+    pub async fn rollback_target(&self, app: AppNumber) -> Result<Option<ReleaseRecord>, StoreError> {
         self.read("find a release to roll back to", move |db, _| {
             let Some(mut before) = apps::living(db, app)?.current else { return Ok(None) };
             // A rollback stands where the release stands that it went back to.
@@ -149,17 +126,8 @@ const SELECT: &str = "
             WHERE o.app = r.app AND o.version = r.version AND o.outcome IN ('failed', 'rolled_back')) AS failure
     FROM releases r JOIN apps a ON a.number = r.app JOIN app_current c ON c.app = r.app";
 
-pub(super) fn find(
-    db: &Connection,
-    app: AppNumber,
-    version: ReleaseVersion,
-) -> Result<Option<ReleaseRecord>, StoreError> {
-    sql::row(
-        db,
-        &format!("{SELECT} WHERE r.app = ?1 AND r.version = ?2"),
-        [app.0, version.0],
-        read,
-    )
+pub(super) fn find(db: &Connection, app: AppNumber, version: ReleaseVersion) -> Result<Option<ReleaseRecord>, StoreError> {
+    sql::row(db, &format!("{SELECT} WHERE r.app = ?1 AND r.version = ?2"), [app.0, version.0], read)
 }
 
 /// Releases of living apps that have no outcome.
@@ -168,17 +136,10 @@ pub(super) fn candidates(db: &Connection) -> Result<Vec<(AppNumber, ReleaseVersi
                WHERE a.destroyed_unix_ms IS NULL AND NOT EXISTS
                    (SELECT 1 FROM release_outcomes o WHERE o.app = r.app AND o.version = r.version)
                ORDER BY r.app, r.version";
-    sql::rows(db, sql, [], |row| {
-        Ok((AppNumber(row.get(0)?), ReleaseVersion(row.get(1)?)))
-    })
+    sql::rows(db, sql, [], |row| Ok((AppNumber(row.get(0)?), ReleaseVersion(row.get(1)?))))
 }
 
-fn insert(
-    db: &Connection,
-    app: AppNumber,
-    new: NewRelease,
-    event: &NewEvent,
-) -> Result<Release, StoreError> {
+fn insert(db: &Connection, app: AppNumber, new: NewRelease, event: &NewEvent) -> Result<Release, StoreError> {
     let now = apps::living(db, app)?;
     if !slugs::is_stored(db, app, new.slug)? {
         return Err(StoreError::SlugGone(new.slug));
@@ -239,10 +200,5 @@ fn read(row: &Row<'_>) -> Result<ReleaseRecord, StoreError> {
         actor: row.get("actor")?,
         created_unix_ms: row.get("created_unix_ms")?,
     };
-    Ok(ReleaseRecord {
-        release,
-        state,
-        failure,
-        switched_unix_ms,
-    })
+    Ok(ReleaseRecord { release, state, failure, switched_unix_ms })
 }

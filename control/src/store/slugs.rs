@@ -36,19 +36,11 @@ pub struct SlugRecord {
 
 impl Store {
     /// Notes a slug whose file is in its place and synced. The same bytes again are no error.
-    pub async fn insert_slug(
-        &self,
-        app: AppNumber,
-        slug: NewSlug,
-        at_unix_ms: i64,
-    ) -> Result<(), StoreError> {
+    pub async fn insert_slug(&self, app: AppNumber, slug: NewSlug, at_unix_ms: i64) -> Result<(), StoreError> {
         let manifest = stored::manifest_text(&slug.manifest)?;
         if manifest.len() > limits::MANIFEST_BYTES_MAX {
             let limit = format!("{} bytes", limits::MANIFEST_BYTES_MAX);
-            return Err(StoreError::TooLarge {
-                what: "the slug's manifest",
-                limit,
-            });
+            return Err(StoreError::TooLarge { what: "the slug's manifest", limit });
         }
         self.write("note a slug", move |db, _| {
             apps::living(db, app)?;
@@ -75,10 +67,7 @@ impl Store {
 
     /// A slug of an app; one that the app never had is [`StoreError::SlugGone`].
     pub async fn slug(&self, app: AppNumber, slug: SlugId) -> Result<SlugRecord, StoreError> {
-        self.read("find a slug", move |db, _| {
-            find(db, app, slug)?.ok_or(StoreError::SlugGone(slug))
-        })
-        .await
+        self.read("find a slug", move |db, _| find(db, app, slug)?.ok_or(StoreError::SlugGone(slug))).await
     }
 
     /// Every slug that has a file, with its size in bytes. A file that is not among
@@ -102,10 +91,7 @@ impl Store {
     /// Forgets the files of slugs that no kept release names and that were stored before
     /// `stored_before_unix_ms` (a build may be about to release a younger one), and
     /// returns them. The caller removes the files afterwards, while no build stores one.
-    pub async fn take_garbage_slugs(
-        &self,
-        stored_before_unix_ms: i64,
-    ) -> Result<Vec<SlugId>, StoreError> {
+    pub async fn take_garbage_slugs(&self, stored_before_unix_ms: i64) -> Result<Vec<SlugId>, StoreError> {
         self.write("forget old slugs", move |db, _| {
             let kept = kept(db)?;
             let old = sql::rows(
@@ -114,10 +100,7 @@ impl Store {
                 [stored_before_unix_ms],
                 |row| sql::slug(row, "sha256"),
             )?;
-            let garbage: Vec<SlugId> = old
-                .into_iter()
-                .filter(|slug| !kept.contains(slug))
-                .collect();
+            let garbage: Vec<SlugId> = old.into_iter().filter(|slug| !kept.contains(slug)).collect();
             for slug in &garbage {
                 forget(db, *slug)?;
             }
@@ -128,8 +111,7 @@ impl Store {
 
     /// The file of this slug is gone, whoever removed it: nothing rolls back to it any more.
     pub async fn forget_slug_file(&self, slug: SlugId) -> Result<(), StoreError> {
-        self.write("forget a slug", move |db, _| forget(db, slug))
-            .await
+        self.write("forget a slug", move |db, _| forget(db, slug)).await
     }
 }
 

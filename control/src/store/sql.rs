@@ -8,11 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row};
 use super::StoreError;
 
 /// Runs a statement that returns nothing; answers how many rows it changed.
-pub(super) fn execute(
-    db: &Connection,
-    sql: &str,
-    parameters: impl Params,
-) -> Result<usize, StoreError> {
+pub(super) fn execute(db: &Connection, sql: &str, parameters: impl Params) -> Result<usize, StoreError> {
     Ok(db.prepare_cached(sql)?.execute(parameters)?)
 }
 
@@ -23,9 +19,7 @@ pub(super) fn rows<T>(
     parameters: impl Params,
     read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
 ) -> Result<Vec<T>, StoreError> {
-    db.prepare_cached(sql)?
-        .query_and_then(parameters, read)?
-        .collect()
+    db.prepare_cached(sql)?.query_and_then(parameters, read)?.collect()
 }
 
 /// The first row of a query, if there is one.
@@ -35,21 +29,12 @@ pub(super) fn row<T>(
     parameters: impl Params,
     read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
 ) -> Result<Option<T>, StoreError> {
-    db.prepare_cached(sql)?
-        .query_and_then(parameters, read)?
-        .next()
-        .transpose()
+    db.prepare_cached(sql)?.query_and_then(parameters, read)?.next().transpose()
 }
 
 /// The single value of a query that always has one.
-pub(super) fn value<T: rusqlite::types::FromSql>(
-    db: &Connection,
-    sql: &str,
-    parameters: impl Params,
-) -> Result<T, StoreError> {
-    Ok(db
-        .prepare_cached(sql)?
-        .query_row(parameters, |row| row.get(0))?)
+pub(super) fn value<T: rusqlite::types::FromSql>(db: &Connection, sql: &str, parameters: impl Params) -> Result<T, StoreError> {
+    Ok(db.prepare_cached(sql)?.query_row(parameters, |row| row.get(0))?)
 }
 
 /// The single value of a query that may have none.
@@ -58,22 +43,13 @@ pub(super) fn value_if_any<T: rusqlite::types::FromSql>(
     sql: &str,
     parameters: impl Params,
 ) -> Result<Option<T>, StoreError> {
-    Ok(db
-        .prepare_cached(sql)?
-        .query_row(parameters, |row| row.get(0))
-        .optional()?)
+    Ok(db.prepare_cached(sql)?.query_row(parameters, |row| row.get(0)).optional()?)
 }
 
 /// A column that holds a word of the model.
-pub(super) fn word<T: FromStr<Err = Invalid>>(
-    row: &Row<'_>,
-    column: &'static str,
-) -> Result<T, StoreError> {
+pub(super) fn word<T: FromStr<Err = Invalid>>(row: &Row<'_>, column: &'static str) -> Result<T, StoreError> {
     let text: String = row.get(column)?;
-    text.parse().map_err(|_| StoreError::Unreadable {
-        column,
-        value: text,
-    })
+    text.parse().map_err(|_| StoreError::Unreadable { column, value: text })
 }
 
 /// A column that holds a slug's name.
@@ -84,10 +60,7 @@ pub(super) fn slug(row: &Row<'_>, column: &str) -> Result<SlugId, StoreError> {
 /// A column that holds a size in bytes.
 pub(super) fn bytes(row: &Row<'_>, column: &'static str) -> Result<u64, StoreError> {
     let bytes: i64 = row.get(column)?;
-    u64::try_from(bytes).map_err(|_| StoreError::Unreadable {
-        column,
-        value: bytes.to_string(),
-    })
+    u64::try_from(bytes).map_err(|_| StoreError::Unreadable { column, value: bytes.to_string() })
 }
 
 /// A size in bytes as SQLite takes it.

@@ -10,9 +10,7 @@
 use model::{AppNumber, ConfigVersion, ReleaseVersion};
 use rusqlite::{Connection, params};
 
-use super::{
-    EventCode, NewEvent, Store, StoreError, apps, builds, events, formation, limits, releases, sql,
-};
+use super::{EventCode, NewEvent, Store, StoreError, apps, builds, events, formation, limits, releases, sql};
 
 /// A release that is undone by itself after it had gone live.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,10 +43,7 @@ impl Store {
         version: ReleaseVersion,
         event: NewEvent,
     ) -> Result<Option<ReleaseVersion>, StoreError> {
-        self.write("switch to a release", move |db, _| {
-            switch(db, app, version, None, &event)
-        })
-        .await
+        self.write("switch to a release", move |db, _| switch(db, app, version, None, &event)).await
     }
 
     /// As [`Store::switch_release`], for the watch window: the release that served until
@@ -60,20 +55,11 @@ impl Store {
         undone: Undone,
         event: NewEvent,
     ) -> Result<Option<ReleaseVersion>, StoreError> {
-        self.write("roll back", move |db, _| {
-            switch(db, app, version, Some(undone), &event)
-        })
-        .await
+        self.write("roll back", move |db, _| switch(db, app, version, Some(undone), &event)).await
     }
 
     /// Refuses a candidate: nothing that serves changes, its config was never the app's.
-    pub async fn fail_release(
-        &self,
-        app: AppNumber,
-        version: ReleaseVersion,
-        why: String,
-        event: NewEvent,
-    ) -> Result<(), StoreError> {
+    pub async fn fail_release(&self, app: AppNumber, version: ReleaseVersion, why: String, event: NewEvent) -> Result<(), StoreError> {
         self.write("fail a release", move |db, _| {
             apps::living(db, app)?;
             refuse_decided(db, app, version)?;
@@ -90,22 +76,12 @@ impl Store {
             let candidates = releases::candidates(db)?;
             for (app, version) in &candidates {
                 let why = "the server ended while this release was tried";
-                decide(
-                    db,
-                    *app,
-                    *version,
-                    "failed",
-                    Some(why.to_owned()),
-                    at_unix_ms,
-                )?;
+                decide(db, *app, *version, "failed", Some(why.to_owned()), at_unix_ms)?;
                 let text = format!("{version} was refused: {why}");
                 let event = NewEvent::new(at_unix_ms, "paas", EventCode::ReleaseFailed, text);
                 events::record(db, Some(*app), &event)?;
             }
-            Ok(Interrupted {
-                builds: builds::interrupt(db, at_unix_ms)?,
-                releases: candidates.len(),
-            })
+            Ok(Interrupted { builds: builds::interrupt(db, at_unix_ms)?, releases: candidates.len() })
         })
         .await
     }
@@ -123,11 +99,7 @@ fn switch(
         return Ok(now.current);
     }
     let candidate = refuse_decided(db, app, version)?;
-    if candidate.parent != now.current
-        || undone
-            .as_ref()
-            .is_some_and(|undone| Some(undone.version) != now.current)
-    {
+    if candidate.parent != now.current || undone.as_ref().is_some_and(|undone| Some(undone.version) != now.current) {
         return Err(StoreError::CurrentMoved(version));
     }
     let sql = "SELECT config_base FROM releases WHERE app = ?1 AND version = ?2";
@@ -140,14 +112,7 @@ fn switch(
         return Err(StoreError::ConfigMoved);
     };
     if let Some(undone) = undone {
-        decide(
-            db,
-            app,
-            undone.version,
-            "rolled_back",
-            Some(undone.why),
-            event.at_unix_ms,
-        )?;
+        decide(db, app, undone.version, "rolled_back", Some(undone.why), event.at_unix_ms)?;
     }
     decide(db, app, version, "switched", None, event.at_unix_ms)?;
     formation::take_over(db, app, &candidate.formation)?;
@@ -157,11 +122,7 @@ fn switch(
     Ok(now.current)
 }
 
-fn refuse_decided(
-    db: &Connection,
-    app: AppNumber,
-    version: ReleaseVersion,
-) -> Result<model::Release, StoreError> {
+fn refuse_decided(db: &Connection, app: AppNumber, version: ReleaseVersion) -> Result<model::Release, StoreError> {
     let found = releases::find(db, app, version)?.ok_or(StoreError::NoSuchRelease(version))?;
     match found.state {
         releases::ReleaseState::Candidate => Ok(found.release),

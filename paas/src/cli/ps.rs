@@ -21,7 +21,9 @@ fn render_list(reply: &ListReply, view: &View) -> String {
         lines.extend([format!(" !     {} is stopped: paas ps:start", text::plain(&reply.app)), String::new()]);
     }
     for group in &reply.types {
-        let heading = format!("=== {}: {} ({})", text::plain(&group.process_type), text::plain(&group.command), group.count);
+        // A first release that is still on trial has no command of a release that serves.
+        let command = if group.command.is_empty() { String::new() } else { format!(": {}", text::plain(&group.command)) };
+        let heading = format!("=== {}{command} ({})", text::plain(&group.process_type), group.count);
         lines.extend([paint(&heading, Color::Bold, view.color), String::new()]);
         lines.extend(group.instances.iter().map(|instance| instance_line(instance, reply.release.as_deref(), view)));
         if !group.instances.is_empty() {

@@ -92,7 +92,12 @@ fn address(text: &str) -> Result<SocketAddr, Failure> {
 fn start_logging() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("PAAS_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     // A second subscriber would be a bug of ours; the first one is as good.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
+        .with_target(false)
+        .try_init();
 }
 
 #[cfg(test)]

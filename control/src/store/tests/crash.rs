@@ -24,20 +24,11 @@ async fn child() {
         Some(app) => app.number,
         None => create(&store, "hello").await.number,
     };
-    store
-        .insert_slug(app, new_slug(1), NOW)
-        .await
-        .expect("a slug");
+    store.insert_slug(app, new_slug(1), NOW).await.expect("a slug");
     let deadline = Instant::now() + Duration::from_mins(1);
     while Instant::now() < deadline {
-        let wanted = store
-            .insert_config(app, vars(&[("K", "value")]), NOW)
-            .await
-            .expect("a set");
-        let cause = Cause::Config {
-            keys: vec!["K".to_owned()],
-            set: true,
-        };
+        let wanted = store.insert_config(app, vars(&[("K", "value")]), NOW).await.expect("a set");
+        let cause = Cause::Config { keys: vec!["K".to_owned()], set: true };
         let version = candidate_with(&store, app, 1, wanted, cause).await;
         println!("candidate {}", version.0);
         switch(&store, app, version).await;
@@ -59,13 +50,7 @@ impl Drop for Killed {
 fn run_and_kill(root: &Path, lines: usize) -> Vec<String> {
     // Not `current_exe()`: a build that runs beside the test replaces that file.
     let child = Command::new("/proc/self/exe")
-        .args([
-            "--exact",
-            "store::tests::crash::child",
-            "--ignored",
-            "--nocapture",
-            "--test-threads=1",
-        ])
+        .args(["--exact", "store::tests::crash::child", "--ignored", "--nocapture", "--test-threads=1"])
         .env(ROOT_OF_CHILD, root)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -95,73 +80,28 @@ async fn a_killed_server_leaves_what_was_answered_and_nothing_by_half() {
         // An odd count dies between candidate and flip, an even one after a flip.
         let said = run_and_kill(root.0.path(), 20 + round as usize);
         assert!(said.len() >= 20, "the child ended early: {said:?}");
-        let answered = |word: &str| {
-            said.iter()
-                .rev()
-                .find_map(|line| line.strip_prefix(word)?.trim().parse::<u32>().ok())
-                .expect("a number")
-        };
+        let answered =
+            |word: &str| said.iter().rev().find_map(|line| line.strip_prefix(word)?.trim().parse::<u32>().ok()).expect("a number");
         let store = root.open();
-        let app = store
-            .find_app(&name("hello"))
-            .await
-            .expect("read")
-            .expect("the app");
+        let app = store.find_app(&name("hello")).await.expect("read").expect("the app");
         let current = app.current.expect("a current release").0;
-        let releases = store
-            .list_releases(app.number, 10_000)
-            .await
-            .expect("releases");
+        let releases = store.list_releases(app.number, 10_000).await.expect("releases");
         let newest = releases[0].release.version.0;
-        assert!(
-            current >= answered("switched ") && current > switched,
-            "an answered flip is lost"
-        );
-        assert!(
-            newest >= answered("candidate "),
-            "an answered candidate is lost"
-        );
+        assert!(current >= answered("switched ") && current > switched, "an answered flip is lost");
+        assert!(newest >= answered("candidate "), "an answered candidate is lost");
         switched = current;
 
         let record = &releases[(newest - current) as usize];
-        assert_eq!(
-            (record.release.version.0, record.state),
-            (current, ReleaseState::Current)
-        );
-        assert_eq!(
-            record.release.config_version, app.config_version,
-            "the config moved with the flip"
-        );
-        assert_eq!(
-            store.formation(app.number).await.expect("read"),
-            formation(&[("web", 1)])
-        );
-        let undecided = releases
-            .iter()
-            .filter(|found| found.state == ReleaseState::Candidate)
-            .count();
+        assert_eq!((record.release.version.0, record.state), (current, ReleaseState::Current));
+        assert_eq!(record.release.config_version, app.config_version, "the config moved with the flip");
+        assert_eq!(store.formation(app.number).await.expect("read"), formation(&[("web", 1)]));
+        let undecided = releases.iter().filter(|found| found.state == ReleaseState::Candidate).count();
         assert!(undecided <= 1, "more than one release was in the air");
-        let outcomes = releases
-            .iter()
-            .filter(|found| found.switched_unix_ms.is_some())
-            .count();
-        let events = store
-            .list_events(Some(app.number), 10_000)
-            .await
-            .expect("events");
-        let flips = events
-            .iter()
-            .filter(|event| event.code == "release.switched")
-            .count();
-        let created = events
-            .iter()
-            .filter(|event| event.code == "release.created")
-            .count();
-        assert_eq!(
-            (flips, created),
-            (outcomes, releases.len()),
-            "an event for each change and no other"
-        );
+        let outcomes = releases.iter().filter(|found| found.switched_unix_ms.is_some()).count();
+        let events = store.list_events(Some(app.number), 10_000).await.expect("events");
+        let flips = events.iter().filter(|event| event.code == "release.switched").count();
+        let created = events.iter().filter(|event| event.code == "release.created").count();
+        assert_eq!((flips, created), (outcomes, releases.len()), "an event for each change and no other");
     }
 }
 
@@ -176,10 +116,6 @@ async fn a_killed_server_leaves_its_write_ahead_log_and_no_copy_of_it_is_needed(
         std::fs::copy(path(&root), path(&copy)).expect("copied");
     }
     let store = open(&copy.database(), &root.key());
-    let app = store
-        .find_app(&name("hello"))
-        .await
-        .expect("read")
-        .expect("the app");
+    let app = store.find_app(&name("hello")).await.expect("read").expect("the app");
     assert!(app.current.is_some());
 }

@@ -16,27 +16,12 @@ async fn a_commit_survives_a_power_cut_and_the_reader_cannot_write() {
         Ok(format!("{value:?}"))
     };
     let rules = move |db: &rusqlite::Transaction<'_>, _: &crate::store::Cipher| {
-        [
-            "journal_mode",
-            "synchronous",
-            "foreign_keys",
-            "trusted_schema",
-        ]
-        .iter()
-        .map(|name| pragma(db, name))
-        .collect()
+        ["journal_mode", "synchronous", "foreign_keys", "trusted_schema"].iter().map(|name| pragma(db, name)).collect()
     };
     let writer: Vec<String> = store.write("look", rules).await.expect("rules");
     // 2 is FULL: a commit is answered after its fsync.
-    assert_eq!(
-        writer,
-        ["Text(\"wal\")", "Integer(2)", "Integer(1)", "Integer(0)"]
-    );
-    let written = store
-        .read("write", |db, _| {
-            Ok(db.execute_batch("DELETE FROM settings")?)
-        })
-        .await;
+    assert_eq!(writer, ["Text(\"wal\")", "Integer(2)", "Integer(1)", "Integer(0)"]);
+    let written = store.read("write", |db, _| Ok(db.execute_batch("DELETE FROM settings")?)).await;
     assert!(matches!(written, Err(StoreError::Database { .. })));
 }
 
@@ -47,10 +32,7 @@ async fn a_reader_sees_what_was_just_committed() {
     for number in 0..50 {
         let app = create(&store, &format!("app-{number}")).await;
         assert_eq!(store.app(app.number).await.expect("read"), app);
-        store
-            .destroy_app(app.number, event(EventCode::AppDestroyed))
-            .await
-            .expect("destroyed");
+        store.destroy_app(app.number, event(EventCode::AppDestroyed)).await.expect("destroyed");
     }
 }
 
@@ -58,16 +40,10 @@ async fn a_reader_sees_what_was_just_committed() {
 fn two_servers_do_not_share_a_database() {
     let root = Root::new();
     let store = root.open();
-    assert!(matches!(
-        Store::open(&root.database(), &root.key()),
-        Err(StoreError::InUse { .. })
-    ));
+    assert!(matches!(Store::open(&root.database(), &root.key()), Err(StoreError::InUse { .. })));
     let clone = store.clone();
     drop(store);
-    assert!(matches!(
-        Store::open(&root.database(), &root.key()),
-        Err(StoreError::InUse { .. })
-    ));
+    assert!(matches!(Store::open(&root.database(), &root.key()), Err(StoreError::InUse { .. })));
     drop(clone);
     drop(root.open());
 }
@@ -76,10 +52,7 @@ fn two_servers_do_not_share_a_database() {
 fn refused(root: &Root) -> StoreError {
     let before = fs::read(root.database()).expect("a file");
     let error = Store::open(&root.database(), &root.key()).expect_err("refused");
-    assert!(
-        fs::read(root.database()).expect("a file") == before,
-        "the file was changed"
-    );
+    assert!(fs::read(root.database()).expect("a file") == before, "the file was changed");
     let failure = api::Failure::from(error);
     assert!(failure.fix.is_some(), "{failure:?}");
     Store::open(&root.database(), &root.key()).expect_err("refused again")
@@ -100,11 +73,7 @@ async fn filled() -> Root {
 async fn a_damaged_file_is_refused_and_left_as_it_is() {
     let garbage = Root::new();
     drop(garbage.open());
-    fs::write(
-        garbage.database(),
-        "this is no database, but it is long enough to look like one".repeat(100),
-    )
-    .expect("written");
+    fs::write(garbage.database(), "this is no database, but it is long enough to look like one".repeat(100)).expect("written");
     assert!(matches!(refused(&garbage), StoreError::Corrupt { .. }));
 
     let truncated = filled().await;
@@ -124,8 +93,7 @@ async fn a_damaged_file_is_refused_and_left_as_it_is() {
 async fn a_file_of_a_newer_paas_is_refused() {
     let root = filled().await;
     let db = Connection::open(root.database()).expect("a database");
-    db.pragma_update(None, "user_version", migrate::newest() + 1)
-        .expect("set");
+    db.pragma_update(None, "user_version", migrate::newest() + 1).expect("set");
     drop(db);
     let error = refused(&root);
     assert!(matches!(error, StoreError::Newer { found, known, .. } if found == known + 1));
@@ -136,8 +104,7 @@ fn a_file_of_another_program_is_refused() {
     let root = Root::new();
     fs::create_dir_all(root.database().parent().expect("a folder")).expect("a folder");
     let db = Connection::open(root.database()).expect("a database");
-    db.execute_batch("CREATE TABLE bookmarks (url TEXT)")
-        .expect("a table");
+    db.execute_batch("CREATE TABLE bookmarks (url TEXT)").expect("a table");
     drop(db);
     assert!(matches!(refused(&root), StoreError::Foreign { .. }));
 }
@@ -147,31 +114,18 @@ async fn a_full_disk_is_told_as_such_and_keeps_nothing_of_the_change() {
     let root = Root::new();
     let store = root.open();
     let app = create(&store, "hello").await.number;
-    let build = store
-        .begin_build(app, "a".repeat(40), event(EventCode::BuildStarted))
-        .await
-        .expect("a build");
+    let build = store.begin_build(app, "a".repeat(40), event(EventCode::BuildStarted)).await.expect("a build");
     let limit = store.write("limit", |db, _| {
         let pages: i64 = db.pragma_query_value(None, "page_count", |row| row.get(0))?;
-        Ok(
-            db.pragma_update_and_check(None, "max_page_count", pages + 4, |row| {
-                row.get::<_, i64>(0)
-            })?,
-        )
+        Ok(db.pragma_update_and_check(None, "max_page_count", pages + 4, |row| row.get::<_, i64>(0))?)
     });
     limit.await.expect("a limit");
     let before = dump(&store).await;
-    let error = store
-        .append_build_lines(app, build, vec!["x".repeat(4_000); 100])
-        .await
-        .expect_err("full");
+    let error = store.append_build_lines(app, build, vec!["x".repeat(4_000); 100]).await.expect_err("full");
     assert!(matches!(error, StoreError::DiskFull { .. }), "{error:?}");
     assert_eq!(dump(&store).await, before);
     assert_eq!(api::Failure::from(error).code, "disk.full");
-    store
-        .append_build_lines(app, build, vec!["small".to_owned()])
-        .await
-        .expect("it goes on");
+    store.append_build_lines(app, build, vec!["small".to_owned()]).await.expect("it goes on");
 }
 
 #[tokio::test]

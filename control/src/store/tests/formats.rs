@@ -17,11 +17,7 @@ fn at_version(root: &Root, version: u32) -> Connection {
 
 #[test]
 fn every_format_has_a_sample() {
-    assert_eq!(
-        SAMPLES.len(),
-        migrate::STEPS.len(),
-        "write tests/samples/NNNN.sql for the new format"
-    );
+    assert_eq!(SAMPLES.len(), migrate::STEPS.len(), "write tests/samples/NNNN.sql for the new format");
 }
 
 #[tokio::test]
@@ -32,63 +28,16 @@ async fn every_past_format_opens_with_all_that_it_holds() {
         db.execute_batch(sample).expect("the sample");
         drop(db);
         let store = root.open();
-        assert_eq!(
-            store
-                .read("version", |db, _| migrate::version(db))
-                .await
-                .expect("read"),
-            migrate::newest()
-        );
-        let app = store
-            .find_app(&name("hello"))
-            .await
-            .expect("read")
-            .expect("the app");
-        assert_eq!(
-            (app.number, app.port, app.current),
-            (AppNumber(2), 8101, Some(ReleaseVersion(1))),
-            "format {version}"
-        );
+        assert_eq!(store.read("version", |db, _| migrate::version(db)).await.expect("read"), migrate::newest());
+        let app = store.find_app(&name("hello")).await.expect("read").expect("the app");
+        assert_eq!((app.number, app.port, app.current), (AppNumber(2), 8101, Some(ReleaseVersion(1))), "format {version}");
         let releases = store.list_releases(app.number, 10).await.expect("read");
-        assert_eq!(
-            releases.iter().map(|found| found.state).collect::<Vec<_>>(),
-            [ReleaseState::Failed, ReleaseState::Current]
-        );
-        assert_eq!(
-            store
-                .slug(app.number, slug(0xab))
-                .await
-                .expect("the slug")
-                .manifest
-                .buildpack,
-            "python"
-        );
-        assert_eq!(
-            store.formation(app.number).await.expect("read"),
-            formation(&[("web", 2)])
-        );
-        assert_eq!(
-            store
-                .find_build(app.number, None)
-                .await
-                .expect("read")
-                .expect("a build")
-                .state,
-            BuildState::Succeeded
-        );
-        assert_eq!(
-            store.build_output(app.number, 1).await.expect("read").lines,
-            ["-----> Python app detected"]
-        );
-        assert_eq!(
-            store
-                .find_access_by_fingerprint("SHA256:a")
-                .await
-                .expect("read")
-                .expect("anna")
-                .person,
-            "anna"
-        );
+        assert_eq!(releases.iter().map(|found| found.state).collect::<Vec<_>>(), [ReleaseState::Failed, ReleaseState::Current]);
+        assert_eq!(store.slug(app.number, slug(0xab)).await.expect("the slug").manifest.buildpack, "python");
+        assert_eq!(store.formation(app.number).await.expect("read"), formation(&[("web", 2)]));
+        assert_eq!(store.find_build(app.number, None).await.expect("read").expect("a build").state, BuildState::Succeeded);
+        assert_eq!(store.build_output(app.number, 1).await.expect("read").lines, ["-----> Python app detected"]);
+        assert_eq!(store.find_access_by_fingerprint("SHA256:a").await.expect("read").expect("anna").person, "anna");
         assert_eq!(store.list_events(None, 10).await.expect("read").len(), 1);
         assert_eq!(create(&store, "next").await.number, AppNumber(3));
     }
@@ -102,18 +51,9 @@ async fn every_start_of_a_migration_ends_at_the_newest_format() {
         let fresh = Root::new();
         let schema = |store: Store| async move {
             let sql = "SELECT coalesce(sql, name) FROM sqlite_schema ORDER BY name";
-            store
-                .read("schema", move |db, _| {
-                    crate::store::sql::rows(db, sql, [], |row| Ok(row.get::<_, String>(0)?))
-                })
-                .await
-                .expect("read")
+            store.read("schema", move |db, _| crate::store::sql::rows(db, sql, [], |row| Ok(row.get::<_, String>(0)?))).await.expect("read")
         };
-        assert_eq!(
-            schema(root.open()).await,
-            schema(fresh.open()).await,
-            "from format {version}"
-        );
+        assert_eq!(schema(root.open()).await, schema(fresh.open()).await, "from format {version}");
     }
 }
 
@@ -130,12 +70,9 @@ fn migrating_twice_changes_nothing() {
 fn a_step_that_fails_leaves_the_format_before_it() {
     let root = Root::new();
     let mut db = at_version(&root, 0);
-    db.execute_batch("CREATE TABLE settings (x)")
-        .expect("in the way");
+    db.execute_batch("CREATE TABLE settings (x)").expect("in the way");
     migrate::migrate(&mut db).expect_err("the table is there already");
     assert_eq!(migrate::version(&db).expect("read"), 0);
-    let tables: i64 = db
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .expect("read");
+    let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).expect("read");
     assert_eq!(tables, 1);
 }

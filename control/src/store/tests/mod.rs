@@ -1,9 +1,6 @@
 //! Claims about the store. Each test has a database of its own.
 
-#![allow(
-    clippy::too_many_lines,
-    reason = "a story is easier to follow in one piece"
-)]
+#![allow(clippy::too_many_lines, reason = "a story is easier to follow in one piece")]
 
 mod access;
 mod apps;
@@ -21,10 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use model::{
-    AppName, AppNumber, Cause, ConfigVars, ConfigVersion, Formation, ReleaseVersion, Secret,
-    SlugId, SlugManifest,
-};
+use model::{AppName, AppNumber, Cause, ConfigVars, ConfigVersion, Formation, ReleaseVersion, Secret, SlugId, SlugManifest};
 
 use super::{App, DatabaseKind, EventCode, NewApp, NewEvent, NewRelease, NewSlug, Store};
 
@@ -65,37 +59,23 @@ pub(super) fn name(text: &str) -> AppName {
 }
 
 pub(super) fn new_app(text: &str) -> NewApp {
-    NewApp {
-        name: name(text),
-        ports: 8101..=8103,
-        ports_in_use: BTreeSet::new(),
-        database: DatabaseKind::Postgresql,
-    }
+    NewApp { name: name(text), ports: 8101..=8103, ports_in_use: BTreeSet::new(), database: DatabaseKind::Postgresql }
 }
 
 pub(super) async fn create(store: &Store, text: &str) -> App {
-    store
-        .create_app(new_app(text), event(EventCode::AppCreated))
-        .await
-        .expect("an app")
+    store.create_app(new_app(text), event(EventCode::AppCreated)).await.expect("an app")
 }
 
 pub(super) fn vars(pairs: &[(&str, &str)]) -> ConfigVars {
     let mut vars = ConfigVars::default();
     for (key, value) in pairs {
-        vars.set(key.parse().expect("a key"), Secret::new(*value))
-            .expect("set");
+        vars.set(key.parse().expect("a key"), Secret::new(*value)).expect("set");
     }
     vars
 }
 
 pub(super) fn formation(counts: &[(&str, u32)]) -> Formation {
-    Formation(
-        counts
-            .iter()
-            .map(|(name, count)| (name.parse().expect("a type"), *count))
-            .collect(),
-    )
+    Formation(counts.iter().map(|(name, count)| (name.parse().expect("a type"), *count)).collect())
 }
 
 pub(super) fn slug(byte: u8) -> SlugId {
@@ -104,10 +84,7 @@ pub(super) fn slug(byte: u8) -> SlugId {
 
 pub(super) fn new_slug(byte: u8) -> NewSlug {
     let manifest = SlugManifest {
-        commands: BTreeMap::from([(
-            "web".parse().expect("a type"),
-            "gunicorn app:app".to_owned(),
-        )]),
+        commands: BTreeMap::from([("web".parse().expect("a type"), "gunicorn app:app".to_owned())]),
         env: BTreeMap::from([("LANG".parse().expect("a key"), "C.UTF-8".to_owned())]),
         path: vec!["/app/.venv/bin".to_owned()],
         buildpack: "python".to_owned(),
@@ -118,47 +95,20 @@ pub(super) fn new_slug(byte: u8) -> NewSlug {
         entries: 17,
         unpacked_bytes: u64::from(u32::MAX) + 1,
     };
-    NewSlug {
-        slug: slug(byte),
-        bytes: 1_000,
-        manifest,
-    }
+    NewSlug { slug: slug(byte), bytes: 1_000, manifest }
 }
 
 /// Puts a slug in its place and makes a candidate of it.
-pub(super) async fn candidate(
-    store: &Store,
-    app: AppNumber,
-    byte: u8,
-    cause: Cause,
-) -> ReleaseVersion {
-    store
-        .insert_slug(app, new_slug(byte), NOW)
-        .await
-        .expect("a slug");
+pub(super) async fn candidate(store: &Store, app: AppNumber, byte: u8, cause: Cause) -> ReleaseVersion {
+    store.insert_slug(app, new_slug(byte), NOW).await.expect("a slug");
     let (config_version, _) = store.current_config(app).await.expect("config");
     candidate_with(store, app, byte, config_version, cause).await
 }
 
-pub(super) async fn candidate_with(
-    store: &Store,
-    app: AppNumber,
-    byte: u8,
-    config_version: ConfigVersion,
-    cause: Cause,
-) -> ReleaseVersion {
-    let release = NewRelease {
-        slug: slug(byte),
-        config_version,
-        formation: formation(&[("web", 1)]),
-        cause,
-    };
+pub(super) async fn candidate_with(store: &Store, app: AppNumber, byte: u8, config_version: ConfigVersion, cause: Cause) -> ReleaseVersion {
+    let release = NewRelease { slug: slug(byte), config_version, formation: formation(&[("web", 1)]), cause };
     let event = event(EventCode::ReleaseCreated);
-    store
-        .insert_candidate_release(app, release, event)
-        .await
-        .expect("a candidate")
-        .version
+    store.insert_candidate_release(app, release, event).await.expect("a candidate").version
 }
 
 /// A release that serves.
@@ -169,16 +119,11 @@ pub(super) async fn deploy(store: &Store, app: AppNumber, byte: u8) -> ReleaseVe
 }
 
 pub(super) async fn switch(store: &Store, app: AppNumber, version: ReleaseVersion) {
-    store
-        .switch_release(app, version, event(EventCode::ReleaseSwitched))
-        .await
-        .expect("the flip");
+    store.switch_release(app, version, event(EventCode::ReleaseSwitched)).await.expect("the flip");
 }
 
 pub(super) fn deployed(byte: u8) -> Cause {
-    Cause::Deploy {
-        commit: format!("{byte:02x}").repeat(20),
-    }
+    Cause::Deploy { commit: format!("{byte:02x}").repeat(20) }
 }
 
 /// Everything that is stored, as text: to see whether two moments differ.

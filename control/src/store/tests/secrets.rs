@@ -12,31 +12,14 @@ const SECRET: &str = "correct horse battery staple";
 async fn with_secrets(store: &Store, text: &str) -> App {
     let app = create(store, text).await;
     let saved = vars(&[("TOKEN", SECRET)]);
-    store
-        .save_config(
-            app.number,
-            app.config_version,
-            saved,
-            event(EventCode::ConfigSaved),
-        )
-        .await
-        .expect("saved");
-    store
-        .set_addon_value(app.number, "database", "password", Secret::new(SECRET))
-        .await
-        .expect("kept");
-    store
-        .set_platform_secret("superuser", Secret::new(SECRET))
-        .await
-        .expect("kept");
+    store.save_config(app.number, app.config_version, saved, event(EventCode::ConfigSaved)).await.expect("saved");
+    store.set_addon_value(app.number, "database", "password", Secret::new(SECRET)).await.expect("kept");
+    store.set_platform_secret("superuser", Secret::new(SECRET)).await.expect("kept");
     store.app(app.number).await.expect("app")
 }
 
 async fn change(store: &Store, sql: &'static str) {
-    store
-        .write("change", move |db, _| Ok(db.execute_batch(sql)?))
-        .await
-        .expect("changed");
+    store.write("change", move |db, _| Ok(db.execute_batch(sql)?)).await.expect("changed");
 }
 
 #[tokio::test]
@@ -51,13 +34,7 @@ async fn no_file_of_the_store_holds_a_secret_in_clear() {
             let path = file.expect("a file").path();
             let content = fs::read(&path).expect("a file");
             bytes += content.len();
-            assert!(
-                !content
-                    .windows(SECRET.len())
-                    .any(|part| part == SECRET.as_bytes()),
-                "{when}: {}",
-                path.display()
-            );
+            assert!(!content.windows(SECRET.len()).any(|part| part == SECRET.as_bytes()), "{when}: {}", path.display());
         }
         assert!(bytes > 4096, "{when}: there is something to look at");
     };
@@ -65,21 +42,9 @@ async fn no_file_of_the_store_holds_a_secret_in_clear() {
     drop(store);
     look("closed");
     let store = root.open();
-    assert_eq!(
-        store.current_config(app.number).await.expect("read").1,
-        vars(&[("TOKEN", SECRET)])
-    );
-    assert_eq!(
-        store
-            .addon_value(app.number, "database", "password")
-            .await
-            .expect("read"),
-        Some(Secret::new(SECRET))
-    );
-    assert_eq!(
-        store.platform_secret("superuser").await.expect("read"),
-        Some(Secret::new(SECRET))
-    );
+    assert_eq!(store.current_config(app.number).await.expect("read").1, vars(&[("TOKEN", SECRET)]));
+    assert_eq!(store.addon_value(app.number, "database", "password").await.expect("read"), Some(Secret::new(SECRET)));
+    assert_eq!(store.platform_secret("superuser").await.expect("read"), Some(Secret::new(SECRET)));
 }
 
 #[tokio::test]
@@ -89,23 +54,9 @@ async fn the_files_are_the_owners_alone() {
     with_secrets(&store, "hello").await;
     let folder = root.database().parent().expect("a folder").to_owned();
     let mode = |path: &Path| fs::metadata(path).expect("a file").permissions().mode() & 0o777;
-    assert_eq!(
-        (
-            mode(&folder),
-            mode(&root.key()),
-            mode(root.key().parent().expect("a folder"))
-        ),
-        (0o700, 0o600, 0o700)
-    );
-    let files: Vec<PathBuf> = fs::read_dir(&folder)
-        .expect("a folder")
-        .map(|file| file.expect("a file").path())
-        .collect();
-    assert_eq!(
-        files.len(),
-        4,
-        "database, write-ahead log, its index, lock: {files:?}"
-    );
+    assert_eq!((mode(&folder), mode(&root.key()), mode(root.key().parent().expect("a folder"))), (0o700, 0o600, 0o700));
+    let files: Vec<PathBuf> = fs::read_dir(&folder).expect("a folder").map(|file| file.expect("a file").path()).collect();
+    assert_eq!(files.len(), 4, "database, write-ahead log, its index, lock: {files:?}");
     assert!(files.iter().all(|file| mode(file) == 0o600), "{files:?}");
 }
 
@@ -115,15 +66,10 @@ async fn the_same_value_is_never_encrypted_the_same_way() {
     let app = create(&store, "hello").await;
     let same = vars(&[("A", SECRET), ("B", SECRET)]);
     for _ in 0..50 {
-        store
-            .insert_config(app.number, same.clone(), NOW)
-            .await
-            .expect("a set");
+        store.insert_config(app.number, same.clone(), NOW).await.expect("a set");
     }
     let nonces: i64 = store
-        .read("count", |db, _| {
-            crate::store::sql::value(db, "SELECT count(DISTINCT nonce) FROM config_values", [])
-        })
+        .read("count", |db, _| crate::store::sql::value(db, "SELECT count(DISTINCT nonce) FROM config_values", []))
         .await
         .expect("a count");
     assert_eq!(nonces, 100);
@@ -140,44 +86,21 @@ async fn a_changed_value_is_noticed() {
         let store = Store::in_memory().expect("store");
         let app = with_secrets(&store, "hello").await;
         change(&store, tampering).await;
-        assert!(
-            matches!(
-                store.current_config(app.number).await,
-                Err(StoreError::Tampered { .. })
-            ),
-            "{tampering}"
-        );
+        assert!(matches!(store.current_config(app.number).await, Err(StoreError::Tampered { .. })), "{tampering}");
     }
 }
 
 #[tokio::test]
 async fn a_value_moved_to_another_place_does_not_open() {
     for (moving, what) in [
-        (
-            "UPDATE config_values SET app = 2, config_version = 2 WHERE app = 1 AND config_version = 2",
-            "another app",
-        ),
-        (
-            "UPDATE config_values SET config_version = 1 WHERE app = 1",
-            "another version",
-        ),
-        (
-            "UPDATE config_values SET key = 'OTHER' WHERE app = 1",
-            "another name",
-        ),
+        ("UPDATE config_values SET app = 2, config_version = 2 WHERE app = 1 AND config_version = 2", "another app"),
+        ("UPDATE config_values SET config_version = 1 WHERE app = 1", "another version"),
+        ("UPDATE config_values SET key = 'OTHER' WHERE app = 1", "another name"),
     ] {
         let store = Store::in_memory().expect("store");
         let app = with_secrets(&store, "hello").await;
         let other = create(&store, "other").await;
-        store
-            .save_config(
-                other.number,
-                other.config_version,
-                vars(&[]),
-                event(EventCode::ConfigSaved),
-            )
-            .await
-            .expect("saved");
+        store.save_config(other.number, other.config_version, vars(&[]), event(EventCode::ConfigSaved)).await.expect("saved");
         change(&store, "DROP TRIGGER config_values_are_not_updated").await;
         change(&store, moving).await;
         let mut refused = 0;
@@ -195,15 +118,9 @@ async fn a_value_moved_to_another_place_does_not_open() {
     let store = Store::in_memory().expect("store");
     let app = with_secrets(&store, "hello").await;
     change(&store, "INSERT INTO addon_values SELECT app, addon, 'url', key_id, nonce, ciphertext FROM addon_values").await;
-    assert!(matches!(
-        store.addon_values(app.number, "database").await,
-        Err(StoreError::Tampered { .. })
-    ));
+    assert!(matches!(store.addon_values(app.number, "database").await, Err(StoreError::Tampered { .. })));
     change(&store, "UPDATE platform_secrets SET (nonce, ciphertext) = (SELECT nonce, ciphertext FROM addon_values)").await;
-    assert!(matches!(
-        store.platform_secret("superuser").await,
-        Err(StoreError::Tampered { .. })
-    ));
+    assert!(matches!(store.platform_secret("superuser").await, Err(StoreError::Tampered { .. })));
 }
 
 #[tokio::test]
@@ -214,10 +131,7 @@ async fn a_lost_key_is_not_replaced_while_something_is_encrypted() {
     drop(store);
     let kept = root.key().with_extension("kept");
     fs::rename(root.key(), &kept).expect("moved");
-    assert!(matches!(
-        Store::open(&root.database(), &root.key()),
-        Err(StoreError::KeyMissing { .. })
-    ));
+    assert!(matches!(Store::open(&root.database(), &root.key()), Err(StoreError::KeyMissing { .. })));
     assert!(!root.key().exists());
     fs::rename(&kept, root.key()).expect("moved back");
     assert!(root.open().current_config(app.number).await.is_ok());
@@ -248,16 +162,10 @@ fn a_key_that_is_short_or_open_to_others_is_refused() {
     let root = Root::new();
     drop(root.open());
     fs::set_permissions(root.key(), fs::Permissions::from_mode(0o640)).expect("mode");
-    assert!(matches!(
-        Store::open(&root.database(), &root.key()),
-        Err(StoreError::KeyUnusable { .. })
-    ));
+    assert!(matches!(Store::open(&root.database(), &root.key()), Err(StoreError::KeyUnusable { .. })));
     fs::set_permissions(root.key(), fs::Permissions::from_mode(0o600)).expect("mode");
     fs::write(root.key(), "short").expect("written");
-    assert!(matches!(
-        Store::open(&root.database(), &root.key()),
-        Err(StoreError::KeyUnusable { .. })
-    ));
+    assert!(matches!(Store::open(&root.database(), &root.key()), Err(StoreError::KeyUnusable { .. })));
 }
 
 #[tokio::test]
@@ -265,19 +173,11 @@ async fn errors_and_debug_output_hold_no_secret() {
     let store = Store::in_memory().expect("store");
     let app = with_secrets(&store, "hello").await;
     change(&store, "DROP TRIGGER config_values_are_not_updated; UPDATE config_values SET key_id = x'0000000000000000'").await;
-    let error = store
-        .current_config(app.number)
-        .await
-        .expect_err("another key");
-    let shown = format!(
-        "{error} {error:?} {store:?} {app:?} {:?}",
-        api::Failure::from(error_of_tampering())
-    );
+    let error = store.current_config(app.number).await.expect_err("another key");
+    let shown = format!("{error} {error:?} {store:?} {app:?} {:?}", api::Failure::from(error_of_tampering()));
     assert!(!shown.contains("horse"), "{shown}");
 }
 
 fn error_of_tampering() -> StoreError {
-    StoreError::Tampered {
-        place: "config var TOKEN (app 1, config version 2)".to_owned(),
-    }
+    StoreError::Tampered { place: "config var TOKEN (app 1, config version 2)".to_owned() }
 }
