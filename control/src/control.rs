@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use api::{Failure, Role};
+use api::{Failure, Kind, Role};
 use model::{AppName, AppNumber, ConfigVars, EnvKey, Hostname, ProcessType};
 use tokio::sync::Semaphore;
 
@@ -45,9 +46,19 @@ pub struct Control {
     apps: RwLock<BTreeMap<AppName, AppHandle>>,
     pushes: Mutex<HashMap<AppNumber, u32>>,
     pub(crate) underway: Mutex<HashMap<AppNumber, Cancellable>>,
+    /// `stop --all` is under way: what is started now would outlive it.
+    pub(crate) stopping: AtomicBool,
 }
 
 impl Control {
+    /// Refuses new work once everything is being stopped.
+    pub(crate) fn check_not_stopping(&self) -> Result<(), Failure> {
+        if !self.stopping.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        Err(Failure::new(Kind::Unavailable, "server.stopping", "the server is stopping everything").fix("start it again: paas server"))
+    }
+
     /// Starts with what the store holds: what an earlier server left half done is
     /// settled, then every app gets its task.
     pub async fn start(services: Arc<Services>, settings: ControlSettings) -> Result<Arc<Self>, Failure> {
@@ -58,6 +69,7 @@ impl Control {
             apps: RwLock::default(),
             pushes: Mutex::default(),
             underway: Mutex::default(),
+            stopping: AtomicBool::new(false),
         });
         control.settle_interrupted().await?;
         for app in control.services.store.apps().await? {

@@ -278,7 +278,10 @@ fn failure_of(instance: &InstanceObserved) -> String {
     let name = instance.instance.name();
     match &instance.last_end {
         Some(LastEnd { reason: model::StopReason::Exited, status, .. }) => format!("{name} {status} before it was ready"),
-        Some(end) => format!("{name} {}", end.reason),
+        Some(end) => {
+            let code = end.reason.code().map(|code| format!(" ({code})")).unwrap_or_default();
+            format!("{name} {}{code}", end.reason)
+        }
         None => format!("{name} could not be started"),
     }
 }

@@ -105,6 +105,7 @@ impl Control {
                 () = cancelled(&mut cancel) => return Err(gave_up()),
             }
         };
+        self.check_not_stopping()?;
         // Destroyed or renamed by whoever had the turn before.
         app.check_open()?;
         Ok(Arc::new(turn))

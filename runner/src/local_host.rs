@@ -289,8 +289,9 @@ impl Execution for LocalRun {
     }
 }
 
+/// `unpack-7`, `wipe-7`; a process type of that name makes `unpack-x.1-v7-42`.
 fn is_helper(folder: &str) -> bool {
-    ["unpack-", "wipe-"].iter().any(|prefix| folder.starts_with(prefix))
+    !is_process(folder) && ["unpack-", "wipe-"].iter().any(|prefix| folder.starts_with(prefix))
 }
 
 /// `web.1-v7-42`
@@ -332,5 +333,6 @@ mod tests {
             assert!(!is_process(theirs), "{theirs}");
         }
         assert!(is_helper("unpack-3") && !is_helper("build-3"));
+        assert!(is_process("unpack-x.1-v7-42") && !is_helper("unpack-x.1-v7-42"), "a process type of that name");
     }
 }

@@ -34,6 +34,8 @@ fn a_full_disk_is_refused_before_the_build_and_costs_nothing_that_was_there() {
     assert_eq!(host.facts("small")["version"], "one");
     host.paas(&["status"]).expect_ok().expect_text("disk");
 
+    // Its space is free only once nobody has it open any more.
+    drop(file);
     std::fs::remove_file(&filler).expect("filler");
     app.push().expect_accepted();
     assert_eq!(host.facts("small")["version"], "two");

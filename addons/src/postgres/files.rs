@@ -17,7 +17,8 @@ set -- "$2" -D cluster.new -U postgres -E UTF8 --locale=C.UTF-8 --data-checksums
 if [ -s password.new ]; then set -- "$@" --auth-host=scram-sha-256 --pwfile=password.new; else set -- "$@" --auth-host=reject; fi
 "$@" || { code=$?; rm -rf cluster.new password.new; exit "$code"; }
 rm -f password.new
-mv cluster.new cluster
+# A folder that holds no cluster is nobody's data; `mv -T` refuses one that is not empty.
+mv -T cluster.new cluster
 "#;
 
 /// Writes the settings afresh, removes the locks of a killed server (its process ids mean

@@ -109,8 +109,10 @@ fn prepare_descriptors(outputs: Outputs, descriptors: &[OwnedFd]) -> io::Result<
     arrange(&wanted)
 }
 
+/// To 1, as 0 would still feed a program that collects dumps; no lower limit is raised.
 pub(crate) fn limit_core() -> Outcome {
-    rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(1), maximum: Some(1) }).step("forbid core dumps")
+    let most = rustix::process::getrlimit(Resource::Core).maximum.map_or(1, |maximum| maximum.min(1));
+    rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(most), maximum: Some(most) }).step("forbid core dumps")
 }
 
 fn limit_files(wanted: u64) -> Outcome {
