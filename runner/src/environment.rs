@@ -54,6 +54,7 @@ pub fn spec(process: &Process<'_>, machine: &Machine) -> shim::Spec {
         stop_signal: SIGTERM,
         open_files: OPEN_FILES,
         hostname: hostname(process.run).into_bytes(),
+        log_subject: Vec::new(),
     }
 }
 

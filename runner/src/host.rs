@@ -73,8 +73,8 @@ pub(crate) trait Host: Send + Sync {
     fn probe(&self, number: AppNumber, port: u16, host: Hostname, first_byte_within: Duration) -> BoxFuture<'static, ProbeOutcome>;
     /// Asks the router for the age of the last byte.
     fn last_byte(&self, run: RunId) -> BoxFuture<'static, Option<Duration>>;
-    /// The last lines that an instance said since a moment.
-    fn last_lines(&self, number: AppNumber, instance: String, since_unix_ms: i64) -> BoxFuture<'static, Vec<String>>;
+    /// The last lines that a run said since a moment.
+    fn last_lines(&self, number: AppNumber, run: RunId, since_unix_ms: i64) -> BoxFuture<'static, Vec<String>>;
     /// Removes what a run that is gone left behind.
     fn tidy(&self, number: AppNumber, folder: String) -> BoxFuture<'static, ()>;
     /// Notes something about a run in its folder.

@@ -44,7 +44,7 @@ impl Subject {
 
     pub(crate) async fn until_gone(self, live: Live) -> Done {
         let end = live.gone().await;
-        let lines = self.host.last_lines(self.number, self.run.instance.name(), live.started_unix_ms()).await;
+        let lines = self.host.last_lines(self.number, self.run.clone(), live.started_unix_ms()).await;
         Done::Gone(self.key, self.run.number, end, lines)
     }
 

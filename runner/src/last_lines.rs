@@ -4,10 +4,12 @@ use std::path::Path;
 
 use crate::limits::{LAST_LINE_BYTES_MAX, LAST_LINES};
 
-/// The last lines in a log folder from a moment on, bounded and without control
+/// The last lines of a run in its instance's log folder, bounded and without control
 /// characters. A folder that cannot be read has none: the end of a run is told anyway.
-pub fn last_lines(folder: &Path, since_unix_ms: i64) -> Vec<String> {
-    let query = logs::reader::Query { records: LAST_LINES, since_unix_us: Some(since_unix_ms.saturating_mul(1_000)), ..Default::default() };
+pub fn last_lines(folder: &Path, run: &str, since_unix_ms: i64) -> Vec<String> {
+    let said_by_it = |_: usize, record: &logs::record::Record| record.subject == run;
+    let since_unix_us = Some(since_unix_ms.saturating_mul(1_000));
+    let query = logs::reader::Query { records: LAST_LINES, since_unix_us, keep: Some(&said_by_it), ..Default::default() };
     match logs::reader::tail(&[folder], &query) {
         Ok(tail) => tail.lines.iter().map(|line| shown(&line.record.text)).collect(),
         Err(error) => {
@@ -35,6 +37,6 @@ mod tests {
 
     #[test]
     fn no_folder_means_no_lines() {
-        assert!(last_lines(Path::new("/nonexistent/logs"), 0).is_empty());
+        assert!(last_lines(Path::new("/nonexistent/logs"), "web.1-v7-42", 0).is_empty());
     }
 }

@@ -223,9 +223,10 @@ impl Host for LocalHost {
         Box::pin(async move { tokio::time::timeout(TRAFFIC_ANSWER_TIMEOUT, traffic.last_byte(&run)).await.ok().flatten() })
     }
 
-    fn last_lines(&self, number: AppNumber, instance: String, since_unix_ms: i64) -> BoxFuture<'static, Vec<String>> {
-        let folder = self.0.root.join("logs").join(number.to_string()).join(instance);
-        Box::pin(async move { tokio::task::spawn_blocking(move || last_lines(&folder, since_unix_ms)).await.unwrap_or_default() })
+    fn last_lines(&self, number: AppNumber, run: RunId, since_unix_ms: i64) -> BoxFuture<'static, Vec<String>> {
+        let folder = self.0.root.join("logs").join(number.to_string()).join(run.instance.name());
+        let read = move || last_lines(&folder, &run.folder(), since_unix_ms);
+        Box::pin(async move { tokio::task::spawn_blocking(read).await.unwrap_or_default() })
     }
 
     fn tidy(&self, number: AppNumber, folder: String) -> BoxFuture<'static, ()> {

@@ -175,6 +175,7 @@ fn unpack_spec() -> shim::Spec {
         stop_signal: 15,
         open_files: 256,
         hostname: b"unpack".to_vec(),
+        log_subject: Vec::new(),
     }
 }
 

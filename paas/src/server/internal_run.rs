@@ -30,6 +30,7 @@ pub fn spec(words: &[&str], working_directory: &str, environment: &[(&str, &str)
         stop_signal: 15,
         open_files: OPEN_FILES,
         hostname: b"paas".to_vec(),
+        log_subject: Vec::new(),
     }
 }
 

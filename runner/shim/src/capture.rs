@@ -4,8 +4,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use crate::log::Log;
 use logs::Stream;
-use logs::segment::Writer;
 use shim::limits::{LINE_BYTES_MAX, PARTIAL_LINE_IDLE_MS};
 
 use crate::supervisor::now_unix_us;
@@ -34,15 +34,15 @@ impl Capture {
     }
 
     /// Reads once. A full disk loses lines, counted by the writer, never the reading.
-    pub(crate) fn read(&mut self, now: Instant, buffer: &mut [u8], writer: &mut Writer) {
+    pub(crate) fn read(&mut self, now: Instant, buffer: &mut [u8], log: &mut Log) {
         let Some(pipe) = &self.pipe else { return };
         match rustix::io::read(pipe, &mut *buffer) {
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
-            Ok(0) | Err(_) => self.finish(writer),
+            Ok(0) | Err(_) => self.finish(log),
             Ok(count) => {
                 let (stream, time) = (self.stream, now_unix_us());
                 self.lines.feed(&buffer[..count], |text, partial| {
-                    let _ = writer.append(stream, time, text, partial);
+                    log.append(stream, time, text, partial);
                 });
                 self.last_byte = self.lines.has_begun().then_some(now);
             }
@@ -50,23 +50,23 @@ impl Capture {
     }
 
     /// Hands on a line that has been waiting for its end.
-    pub(crate) fn flush_if_idle(&mut self, now: Instant, writer: &mut Writer) {
+    pub(crate) fn flush_if_idle(&mut self, now: Instant, log: &mut Log) {
         if self.due().is_some_and(|due| due <= now) {
-            self.flush(writer, true);
+            self.flush(log, true);
         }
     }
 
     /// No more comes: what has begun is a line.
-    pub(crate) fn finish(&mut self, writer: &mut Writer) {
+    pub(crate) fn finish(&mut self, log: &mut Log) {
         self.pipe = None;
-        self.flush(writer, false);
+        self.flush(log, false);
     }
 
-    fn flush(&mut self, writer: &mut Writer, partial: bool) {
+    fn flush(&mut self, log: &mut Log, partial: bool) {
         self.last_byte = None;
         let stream = self.stream;
         self.lines.flush(|text| {
-            let _ = writer.append(stream, now_unix_us(), text, partial);
+            log.append(stream, now_unix_us(), text, partial);
         });
     }
 }

@@ -9,7 +9,6 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use logs::segment::{Limits, Writer};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -22,6 +21,7 @@ use shim::{Ended, ExitRecord, record};
 use crate::conversation::{self, Heard};
 use crate::failure::{Outcome, Step};
 use crate::files;
+use crate::log::Log;
 use crate::supervisor::{Kept, now_unix_ms};
 
 /// Everything of the run but PID 1 itself.
@@ -29,7 +29,7 @@ const EVERYTHING: Pid = Pid::from_raw(-1);
 
 pub(crate) struct Keeper {
     kept: Kept,
-    writer: Option<Writer>,
+    log: Option<Log>,
     conversations: Vec<OwnedFd>,
     buffer: Vec<u8>,
     child_ended: Option<Ended>,
@@ -52,14 +52,14 @@ struct Woken {
 
 impl Keeper {
     pub(crate) fn new(mut kept: Kept) -> Outcome<Self> {
-        let writer = match kept.log.take() {
-            Some(folder) => Some(Writer::open(folder, Limits::default()).step("open the log")?),
+        let log = match kept.log.take() {
+            Some(folder) => Some(Log::open(folder, std::mem::take(&mut kept.log_subject)).step("open the log")?),
             None => None,
         };
-        let buffer = if writer.is_some() { vec![0; READ_BYTES] } else { Vec::new() };
+        let buffer = if log.is_some() { vec![0; READ_BYTES] } else { Vec::new() };
         Ok(Self {
             kept,
-            writer,
+            log,
             conversations: Vec::new(),
             buffer,
             child_ended: None,
@@ -169,16 +169,14 @@ impl Keeper {
     }
 
     fn read_outputs(&mut self, now: Instant, woken: &Woken) {
-        let Some(writer) = &mut self.writer else { return };
+        let Some(log) = &mut self.log else { return };
         for index in &woken.captures {
-            self.kept.captures[*index].read(now, &mut self.buffer, writer);
+            self.kept.captures[*index].read(now, &mut self.buffer, log);
         }
         for capture in &mut self.kept.captures {
-            capture.flush_if_idle(now, writer);
+            capture.flush_if_idle(now, log);
         }
-        if writer.is_dirty() {
-            let _ = writer.flush();
-        }
+        log.flush_if_dirty();
     }
 
     fn converse(&mut self, now: Instant, woken: &Woken) {
@@ -233,11 +231,11 @@ impl Keeper {
     }
 
     fn finish(mut self) -> Outcome {
-        if let Some(writer) = &mut self.writer {
+        if let Some(log) = &mut self.log {
             for capture in &mut self.kept.captures {
-                capture.finish(writer);
+                capture.finish(log);
             }
-            let _ = writer.flush();
+            log.flush_if_dirty();
         }
         let record = ExitRecord {
             ended: self.child_ended.unwrap_or(Ended::Abandoned { reboot: false }),

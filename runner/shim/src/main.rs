@@ -14,6 +14,7 @@ mod descriptors;
 mod failure;
 mod files;
 mod keep;
+mod log;
 mod mounts;
 mod namespaces;
 mod privileges;

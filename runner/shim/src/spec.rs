@@ -9,6 +9,7 @@ const WORKING_DIRECTORY: u16 = 3;
 const STOP_SIGNAL: u16 = 4;
 const OPEN_FILES: u16 = 5;
 const HOSTNAME: u16 = 6;
+const LOG_SUBJECT: u16 = 7;
 
 /// What to execute and how. Made by control, read only after the user was dropped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,6 +26,18 @@ pub struct Spec {
     pub open_files: u64,
     /// The host name inside.
     pub hostname: Vec<u8>,
+    /// What each logged line is said to be about: the run. Two runs of an instance share
+    /// its log folder during a switch. At most 255 bytes; empty for none.
+    pub log_subject: Vec<u8>,
+}
+
+/// The few fields that the supervisor needs; nothing else is looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SupervisorFields {
+    /// [`Spec::stop_signal`].
+    pub stop_signal: i32,
+    /// [`Spec::log_subject`].
+    pub log_subject: String,
 }
 
 impl Spec {
@@ -39,6 +52,9 @@ impl Spec {
             variable.push(b'=');
             variable.extend_from_slice(value);
             encoder = encoder.bytes(VARIABLE, &variable);
+        }
+        if !self.log_subject.is_empty() {
+            encoder = encoder.bytes(LOG_SUBJECT, &self.log_subject);
         }
         encoder
             .bytes(WORKING_DIRECTORY, &self.working_directory)
@@ -66,6 +82,7 @@ impl Spec {
                 STOP_SIGNAL => spec.stop_signal = to_signal(field.signed()?)?,
                 OPEN_FILES => spec.open_files = field.number()?,
                 HOSTNAME => spec.hostname = field.bytes.to_vec(),
+                LOG_SUBJECT => spec.log_subject = field.bytes.to_vec(),
                 _ => {}
             }
         }
@@ -75,15 +92,19 @@ impl Spec {
         Ok(spec)
     }
 
-    /// The one field that the supervisor needs; nothing else is looked at.
-    pub fn decode_stop_signal(bytes: &[u8]) -> Result<i32, Malformed> {
+    /// Reads what the supervisor needs.
+    pub fn decode_for_supervisor(bytes: &[u8]) -> Result<SupervisorFields, Malformed> {
+        let (mut stop_signal, mut log_subject) = (None, String::new());
         for field in Fields::new(bytes) {
             let field = field?;
-            if field.tag == STOP_SIGNAL {
-                return to_signal(field.signed()?);
+            match field.tag {
+                STOP_SIGNAL => stop_signal = Some(to_signal(field.signed()?)?),
+                LOG_SUBJECT => log_subject = String::from_utf8_lossy(field.bytes).into_owned(),
+                _ => {}
             }
         }
-        Err(Malformed::Missing("the stop signal"))
+        let stop_signal = stop_signal.ok_or(Malformed::Missing("the stop signal"))?;
+        Ok(SupervisorFields { stop_signal, log_subject })
     }
 }
 
@@ -103,6 +124,7 @@ mod tests {
             stop_signal: 15,
             open_files: 10_000,
             hostname: b"web-1".to_vec(),
+            log_subject: b"web.1-v7-42".to_vec(),
         }
     }
 
@@ -111,7 +133,8 @@ mod tests {
         let mut bytes = spec().encode();
         bytes.extend(Encoder::default().bytes(999, b"later").finish());
         assert_eq!(Spec::decode(&bytes), Ok(spec()));
-        assert_eq!(Spec::decode_stop_signal(&bytes), Ok(15));
+        let fields = SupervisorFields { stop_signal: 15, log_subject: "web.1-v7-42".to_owned() };
+        assert_eq!(Spec::decode_for_supervisor(&bytes), Ok(fields));
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub(crate) fn run(list: &[Operation], endowment: Endowment, reply: &mut Reply) -
     }
     privileges::hide()?;
     umask(Mode::from_bits_truncate(0o027));
-    let stop_signal = read_stop_signal(spec)?;
+    let (stop_signal, log_subject) = read_fields(spec)?;
     if prepared_reader.read(&mut [0]).step("wait for the child")? == 0 {
         // The child has told why.
         reply.close();
@@ -67,7 +67,17 @@ pub(crate) fn run(list: &[Operation], endowment: Endowment, reply: &mut Reply) -
     reply.close();
     release_writer.write_all(&[0]).step("let the child go")?;
     drop(release_writer);
-    let kept = Kept { pid, stop_signal, started_unix_ms, listener, signals, _lock: lock, captures: captured.captures, log: captured.log };
+    let kept = Kept {
+        pid,
+        stop_signal,
+        log_subject,
+        started_unix_ms,
+        listener,
+        signals,
+        _lock: lock,
+        captures: captured.captures,
+        log: captured.log,
+    };
     Keeper::new(kept)?.keep()
 }
 
@@ -75,6 +85,8 @@ pub(crate) fn run(list: &[Operation], endowment: Endowment, reply: &mut Reply) -
 pub(crate) struct Kept {
     pub(crate) pid: Pid,
     pub(crate) stop_signal: Signal,
+    /// What each line is said to be about.
+    pub(crate) log_subject: String,
     pub(crate) started_unix_ms: i64,
     pub(crate) listener: OwnedFd,
     pub(crate) signals: SignalFd,
@@ -118,10 +130,10 @@ fn watch_children() -> Outcome<SignalFd> {
     SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).step("watch the children")
 }
 
-fn read_stop_signal(spec: OwnedFd) -> Outcome<Signal> {
+fn read_fields(spec: OwnedFd) -> Outcome<(Signal, String)> {
     let bytes = files::read_bounded(spec, SPEC_BYTES_MAX).step("read the spec")?;
-    let number = Spec::decode_stop_signal(&bytes).map_err(|error| Failure::invalid("read the spec", error))?;
-    Signal::try_from(number).step("read the stop signal")
+    let fields = Spec::decode_for_supervisor(&bytes).map_err(|error| Failure::invalid("read the spec", error))?;
+    Ok((Signal::try_from(fields.stop_signal).step("read the stop signal")?, fields.log_subject))
 }
 
 /// Goes to the run folder, writes who keeps it, and listens there. The bind is relative,

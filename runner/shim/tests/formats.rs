@@ -32,9 +32,14 @@ fn the_first_spec_is_read_and_written() {
         stop_signal: 15,
         open_files: 10_000,
         hostname: b"web-1".to_vec(),
+        log_subject: Vec::new(),
     };
     assert_eq!(Spec::decode(&bytes("spec-1.hex")), Ok(spec.clone()));
     assert_eq!(spec.encode(), bytes("spec-1.hex"));
+    // The second form adds whose lines the log holds.
+    let spec = Spec { log_subject: b"web.1-v7-42".to_vec(), ..spec };
+    assert_eq!(Spec::decode(&bytes("spec-2.hex")), Ok(spec.clone()));
+    assert_eq!(spec.encode(), bytes("spec-2.hex"));
 }
 
 #[test]

@@ -58,7 +58,9 @@ fn prepare(root: &Path, request: RunRequest) -> Result<Prepared, StartError> {
     if !is_name(&request.folder) {
         return Err(StartError::failed("make the run folder", &io::ErrorKind::InvalidFilename.into()));
     }
-    let spec = sealed(&request.spec.encode()).map_err(failed("write the spec"))?;
+    // Two runs of an instance share its log folder during a switch: each line names its own.
+    let log_subject = if matches!(request.output, Output::Log(_)) { request.folder.clone().into_bytes() } else { Vec::new() };
+    let spec = sealed(&shim::Spec { log_subject, ..request.spec.clone() }.encode()).map_err(failed("write the spec"))?;
     let (kind, output) = match request.output {
         Output::Log(name) => {
             let log = log_folder(root, app, &name).map_err(failed("make the log folder"))?;

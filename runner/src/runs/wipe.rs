@@ -79,6 +79,7 @@ async fn empty(runs: &Runs, app: AppNumber, subject: &str) -> Result<(), StartEr
             stop_signal: 15,
             open_files: 1_024,
             hostname: b"wipe".to_vec(),
+            log_subject: Vec::new(),
         },
     };
     let run = runs.start(request).await?;

@@ -78,6 +78,7 @@ impl Server {
             stop_signal: 15,
             open_files: 10_000,
             hostname: Vec::new(),
+            log_subject: Vec::new(),
         }
     }
 

@@ -276,8 +276,8 @@ impl Host for Arc<World> {
         Box::pin(async move { age })
     }
 
-    fn last_lines(&self, _: AppNumber, instance: String, _: i64) -> BoxFuture<'static, Vec<String>> {
-        Box::pin(async move { vec![format!("last words of {instance}")] })
+    fn last_lines(&self, _: AppNumber, run: RunId, _: i64) -> BoxFuture<'static, Vec<String>> {
+        Box::pin(async move { vec![format!("last words of {}", run.instance.name())] })
     }
 
     fn tidy(&self, _: AppNumber, folder: String) -> BoxFuture<'static, ()> {
