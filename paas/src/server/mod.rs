@@ -24,6 +24,7 @@ mod leftovers;
 mod login_keys;
 mod pack_trace;
 mod postgres_run;
+mod push_session;
 mod repositories;
 mod router_run;
 mod socket;
