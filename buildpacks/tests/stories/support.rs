@@ -126,7 +126,9 @@ impl Outcome {
         for version in ["N.N.N", "N.N"] {
             told = told.replace(version, "N");
         }
-        told
+        // Where the host has only ensurepip, each environment has its own pip, and the
+        // slug is larger by it.
+        told.replace("`python -m pip install", "`pythonN -m pip --python .venv/bin/python install").replace("N MB", "N KB")
     }
 
     pub(crate) fn done(&self) -> &Done {
