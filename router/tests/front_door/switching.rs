@@ -162,7 +162,7 @@ async fn the_queue_of_held_requests_is_bounded() {
         loop {
             let mut wire = front.visit().await;
             wire.send(get("hello")).await;
-            if let Ok(answer) = tokio::time::timeout(Duration::from_millis(100), wire.answer()).await {
+            if let Ok(answer) = tokio::time::timeout(Duration::from_secs(2), wire.answer()).await {
                 assert_eq!(answer.status, 503);
                 assert!(answer.text().contains("H11"), "{}", answer.text());
                 return;
