@@ -206,6 +206,23 @@ fn paces_a_loop(before: &[&str], line: &str) -> bool {
     false
 }
 
+/// Only bodies of child processes stand aside: the test that each one names starts it, by name.
+#[test]
+fn every_ignored_test_runs_as_the_child_of_one_that_does() {
+    let mut found = Vec::new();
+    for file in files().into_iter().filter(|file| is_rust(file)) {
+        let text = text(&file);
+        for (at, start) in text.match_indices(concat!("#[igno", "re")) {
+            let rest = &text[at + start.len()..];
+            let parent = rest.strip_prefix(" = \"runs as the child of ").and_then(|rest| rest.split_once("\"]")).map(|(name, _)| name);
+            if !parent.is_some_and(|name| text.contains(&format!("fn {name}(")) && text.contains("\"--ignored\"")) {
+                found.push(format!("{}: {}", file.display(), rest.lines().next().unwrap_or_default()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "ignored, and nothing runs them: {found:#?}");
+}
+
 #[test]
 fn the_lockfile_does_not_grow_unnoticed() {
     let packages = text(Path::new("Cargo.lock")).matches("[[package]]").count();

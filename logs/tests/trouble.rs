@@ -29,7 +29,7 @@ fn own_folder() -> std::path::PathBuf {
 }
 
 #[test]
-#[ignore = "a process that other tests start"]
+#[ignore = "runs as the child of after_kill_minus_9_every_whole_line_is_there_and_the_next_writer_goes_on"]
 fn role_write_until_killed() {
     let mut writer = writer(&own_folder(), small(8, 100_000));
     for number in 0_u64.. {
@@ -65,7 +65,7 @@ fn after_kill_minus_9_every_whole_line_is_there_and_the_next_writer_goes_on() {
 }
 
 #[test]
-#[ignore = "a process that other tests start"]
+#[ignore = "runs as the child of a_full_disk_loses_lines_counts_them_and_says_so"]
 fn role_write_on_a_full_disk() {
     // A file may not grow beyond the limit: the kernel cuts the write that reaches it and
     // refuses the next, like a full disk. The signal that comes with it stays blocked.
