@@ -4,7 +4,7 @@ mod common;
 
 use std::process::Command;
 
-use addons::{Cluster, ClusterError, ClusterHost, Superuser};
+use addons::{Cluster, ClusterError, Superuser};
 use common::{TestCluster, connect, open};
 use model::{AppNumber, Secret};
 use nix::sys::signal::Signal;
@@ -66,16 +66,16 @@ async fn after_kill_minus_9_the_same_command_starts_it_again_with_everything_in_
     let own = format!("{}\n", std::process::id());
     std::fs::write(test.data().join("cluster/postmaster.pid"), own).expect("stale lock");
     // Its children notice its death by themselves; until then they hold the cluster's memory.
-    start_until_taken(&test, argv).await;
+    start_until_taken(&test, &argv).await;
     open(&tenant).await.works("SELECT one FROM t").await;
     assert!(!test.data().join("password.new").exists());
 }
 
 /// In the sandbox a killed server takes its children along; here they take a moment.
-async fn start_until_taken(test: &TestCluster, argv: Vec<String>) {
+async fn start_until_taken(test: &TestCluster, argv: &[String]) {
     let deadline = std::time::Instant::now() + addons::limits::READY_TIMEOUT;
     loop {
-        test.host.start_postgres(argv.clone()).await.expect("started");
+        test.host.start(argv);
         match test.cluster.attach(std::time::Duration::from_secs(5)).await {
             Ok(()) => return,
             Err(error) => assert!(std::time::Instant::now() < deadline, "{error:?}"),
@@ -92,7 +92,7 @@ async fn a_cluster_left_half_made_is_made_anew() {
     mkdir.arg("-p").arg(&half);
     common::as_unprivileged(&mut mkdir);
     assert!(mkdir.status().expect("mkdir").success());
-    test.cluster.start().await.expect("started");
+    test.start(&test.cluster).await.expect("started");
     assert!(!half.exists());
 }
 
@@ -108,9 +108,9 @@ async fn no_password_is_in_the_words_of_a_command() {
 async fn a_machine_without_postgresql_is_told_so() {
     let test = TestCluster::new(Superuser::Password(Secret::new("for this test")));
     let none = Cluster::new(test.host.clone(), Vec::new(), test.settings.clone());
-    assert!(matches!(none.start().await, Err(ClusterError::NotInstalled)));
+    assert!(matches!(none.prepare().await, Err(ClusterError::NotInstalled)));
     test.cluster.prepare().await.expect("made");
-    let Err(ClusterError::VersionMissing { cluster }) = none.start().await else { panic!("started without a server") };
+    let Err(ClusterError::VersionMissing { cluster }) = none.prepare().await else { panic!("started without a server") };
     assert_eq!(cluster, addons::find_binaries()[0].major.to_string());
 }
 
@@ -118,7 +118,8 @@ async fn a_machine_without_postgresql_is_told_so() {
 fn the_work_of_a_cluster_can_move_between_threads() {
     fn check(_: impl Send) {}
     let test = TestCluster::new(Superuser::Password(Secret::new("for this test")));
-    check(test.cluster.start());
+    check(test.cluster.prepare());
+    check(test.cluster.attach(addons::limits::READY_TIMEOUT));
     check(test.cluster.ensure_tenant(A, None));
     check(test.cluster.drop_tenant(A));
     check(test.cluster.info(A));

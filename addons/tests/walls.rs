@@ -177,7 +177,7 @@ async fn the_superuser_comes_neither_by_tcp_nor_into_an_apps_database() {
 async fn peer_superuser_is_the_mapped_user_and_nobody_else() {
     let me = nix::unistd::User::from_uid(nix::unistd::geteuid()).expect("passwd").expect("a name").name;
     let test = TestCluster::new(Superuser::Peer { system_user: me });
-    test.cluster.start().await.expect("the mapped user comes in");
+    test.start(&test.cluster).await.expect("the mapped user comes in");
     test.cluster.ensure_tenant(A, None).await.expect("tenant");
     let psql = addons::find_binaries()[0].program("psql");
     let mut attack = Command::new(psql);
@@ -201,7 +201,7 @@ async fn peer_superuser_is_the_mapped_user_and_nobody_else() {
     // Whoever runs the tests is the stranger once somebody else is the mapped user.
     test.host.end(nix::sys::signal::Signal::SIGINT);
     let strange = test.seen_with(Superuser::Peer { system_user: "somebody-else".to_owned() });
-    let refused = strange.start().await.expect_err("a stranger comes in");
+    let refused = test.start(&strange).await.expect_err("a stranger comes in");
     assert!(matches!(refused, addons::ClusterError::Connect(_)), "{refused:?}");
 }
 

@@ -11,7 +11,7 @@ use tokio_postgres::error::SqlState;
 
 use super::session::{HOME, visit};
 use super::{Binaries, ClusterHost, files};
-use crate::limits::{MAJOR_VERSION_MIN, READY_PAUSE, READY_PAUSE_MAX, READY_TIMEOUT, SHOWN_OUTPUT_BYTES_MAX};
+use crate::limits::{MAJOR_VERSION_MIN, READY_PAUSE, READY_PAUSE_MAX, SHOWN_OUTPUT_BYTES_MAX};
 
 /// Owns every app's database; nobody can log in as it.
 pub(super) const ADMIN: &str = "paas_admin";
@@ -122,16 +122,9 @@ impl Cluster {
         Self { host, binaries: binaries.into(), settings: Arc::new(settings) }
     }
 
-    /// Makes the cluster if there is none, starts it and prepares it for apps.
-    pub async fn start(&self) -> Result<(), ClusterError> {
-        let argv = self.prepare().await?;
-        let started = self.host.start_postgres(argv).await;
-        started.map_err(|reason| ClusterError::Host { step: "PostgreSQL", reason })?;
-        self.attach(READY_TIMEOUT).await
-    }
-
     /// Makes the cluster if there is none; returns the command that becomes its server and
-    /// can be started again and again.
+    /// can be started again and again, one at a time: a start removes what a killed one left.
+    /// SIGINT stops it; SIGTERM would wait for the clients.
     pub async fn prepare(&self) -> Result<Vec<String>, ClusterError> {
         let version = self.command("reading the cluster's version", files::cluster_version(&self.settings.layout), None);
         let version = String::from_utf8_lossy(&version.await?).trim().to_owned();

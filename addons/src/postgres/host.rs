@@ -17,14 +17,7 @@ pub struct CommandOutput {
 }
 
 /// Runs commands as the cluster's user where the folders of [`crate::Layout`] are.
-///
-/// At most one PostgreSQL runs at a time: starting it removes what a killed one left.
-/// It is stopped by SIGINT; SIGTERM waits for the clients.
 pub trait ClusterHost: Send + Sync {
     /// Runs a command to its end.
     fn run_to_end(&self, argv: Vec<String>, stdin: Option<Vec<u8>>) -> BoxFuture<'_, Result<CommandOutput, String>>;
-
-    /// Starts the command that becomes PostgreSQL and keeps it running: started again with
-    /// the same words, it comes back after any death.
-    fn start_postgres(&self, argv: Vec<String>) -> BoxFuture<'_, Result<(), String>>;
 }

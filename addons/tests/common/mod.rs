@@ -7,7 +7,8 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use addons::{BoxFuture, Cluster, ClusterHost, CommandOutput, Layout, Settings, Superuser, Tenant, find_binaries};
+use addons::limits::READY_TIMEOUT;
+use addons::{BoxFuture, Cluster, ClusterError, ClusterHost, CommandOutput, Layout, Settings, Superuser, Tenant, find_binaries};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use tempfile::TempDir;
@@ -29,6 +30,12 @@ impl DirectHost {
         command.args(&argv[1..]).env_clear().env("PATH", "/usr/bin:/bin").current_dir("/");
         as_unprivileged(&mut command);
         command
+    }
+
+    /// Starts the command that becomes the server.
+    pub(crate) fn start(&self, argv: &[String]) {
+        let child = Self::command(argv).stdin(Stdio::null()).stderr(Stdio::null()).spawn();
+        *self.server.lock().expect("lock") = Some(child.expect("started"));
     }
 
     /// Ends the server with a signal and waits for its death.
@@ -55,14 +62,6 @@ impl ClusterHost for DirectHost {
             std::io::Seek::rewind(&mut input).map_err(|error| error.to_string())?;
             let output = Self::command(&argv).stdin(input).output().map_err(|error| error.to_string())?;
             Ok(CommandOutput { code: output.status.code().unwrap_or(128), stdout: output.stdout, stderr: output.stderr })
-        })
-    }
-
-    fn start_postgres(&self, argv: Vec<String>) -> BoxFuture<'_, Result<(), String>> {
-        Box::pin(async move {
-            let child = Self::command(&argv).stdin(Stdio::null()).stderr(Stdio::null()).spawn();
-            *self.server.lock().expect("lock") = Some(child.map_err(|error| error.to_string())?);
-            Ok(())
         })
     }
 }
@@ -106,8 +105,15 @@ impl TestCluster {
     pub(crate) async fn started() -> Self {
         let superuser = Superuser::Password(addons::generate_password().expect("random"));
         let test = Self::new(superuser);
-        test.cluster.start().await.expect("started");
+        test.start(&test.cluster).await.expect("started");
         test
+    }
+
+    /// Makes the cluster if there is none, starts it and prepares it for apps, as whoever
+    /// has `cluster` would.
+    pub(crate) async fn start(&self, cluster: &Cluster) -> Result<(), ClusterError> {
+        self.host.start(&cluster.prepare().await?);
+        cluster.attach(READY_TIMEOUT).await
     }
 
     /// The same cluster as another server would see it, with other settings.

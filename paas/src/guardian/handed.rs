@@ -4,58 +4,33 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use api::{Failure, Kind};
-use launch::Users;
+use launch::{Config, Users};
 
 const ROOT_MODE: &str = "root";
 const ROOTLESS_MODE: &str = "rootless";
 /// Stands for a home that is not known.
 const NO_HOME: &str = "-";
 
-/// Where everything is and who may be whom.
+/// What all three know from their start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Handed {
-    /// The root folder, absolute.
-    pub root: PathBuf,
-    /// The numbers of its users.
-    pub users: Users,
-    /// Whether launch is root.
-    pub is_root: bool,
-    /// File name of this binary's copy in `libexec/`.
-    pub paas: String,
-    /// File name of the shim in `libexec/`.
-    pub shim: String,
-    /// Home of whoever started the guardian.
-    pub home: Option<PathBuf>,
+    /// Where everything is and who may be whom.
+    pub config: Config,
     /// The server's own words.
     pub rest: Vec<OsString>,
 }
 
 impl Handed {
-    /// The copy of this binary below the root folder.
-    pub fn paas_path(&self) -> PathBuf {
-        self.root.join("libexec").join(&self.paas)
-    }
-
-    /// The shim below the root folder.
-    pub fn shim_path(&self) -> PathBuf {
-        self.root.join("libexec").join(&self.shim)
-    }
-
-    /// Toolchains outside `/usr` that every sandbox shows.
-    pub fn toolchains(&self) -> Vec<String> {
-        launch::host::toolchains(self.home.as_deref())
-    }
-
     /// The words of a command line.
     pub(super) fn to_words(&self) -> Vec<OsString> {
-        let mode = if self.is_root { ROOT_MODE } else { ROOTLESS_MODE };
+        let Config { root, users, is_root, paas, shim, home } = self.config.clone();
         let mut words: Vec<OsString> = vec![
-            self.root.clone().into(),
-            self.users.base.to_string().into(),
-            mode.into(),
-            self.paas.clone().into(),
-            self.shim.clone().into(),
-            self.home.clone().map_or_else(|| NO_HOME.into(), Into::into),
+            root.into(),
+            users.base.to_string().into(),
+            if is_root { ROOT_MODE } else { ROOTLESS_MODE }.into(),
+            paas.into(),
+            shim.into(),
+            home.map_or_else(|| NO_HOME.into(), Into::into),
         ];
         words.extend(self.rest.iter().cloned());
         words
@@ -70,7 +45,7 @@ impl Handed {
         };
         let [root, base, mode, paas, shim, home, rest @ ..] = words else { return Err(wrong()) };
         let text = |word: &OsString| word.to_str().map(ToOwned::to_owned).ok_or_else(wrong);
-        Ok(Self {
+        let config = Config {
             root: root.into(),
             users: Users { base: text(base)?.parse().map_err(|_| wrong())? },
             is_root: match text(mode)?.as_str() {
@@ -81,8 +56,8 @@ impl Handed {
             paas: text(paas)?,
             shim: text(shim)?,
             home: Some(home).filter(|home| *home != NO_HOME).map(PathBuf::from),
-            rest: rest.to_vec(),
-        })
+        };
+        Ok(Self { config, rest: rest.to_vec() })
     }
 }
 
@@ -92,15 +67,15 @@ mod tests {
 
     #[test]
     fn words_read_back() {
-        let handed = Handed {
+        let config = Config {
             root: "/srv/paas".into(),
             users: Users { base: 700_000 },
             is_root: true,
             paas: "paas-1".to_owned(),
             shim: "shim-2".to_owned(),
             home: None,
-            rest: vec!["--http".into(), "127.0.0.1:80".into()],
         };
+        let handed = Handed { config, rest: vec!["--http".into(), "127.0.0.1:80".into()] };
         assert_eq!(Handed::from_words(&handed.to_words()).expect("words"), handed);
         assert!(Handed::from_words(&["x".into()]).is_err());
     }

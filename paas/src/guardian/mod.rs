@@ -64,8 +64,9 @@ pub fn run(options: &GuardianOptions) -> Result<u8, Failure> {
     let paas = copies::paas(&root, is_root)?;
     copies::forget_old(&root, &[&shim, &paas]);
     let home = std::env::home_dir();
-    let handed = Handed { root, users, is_root, paas, shim, home, rest: options.server_words.clone() };
-    probe(&handed)?;
+    let config = launch::Config { root, users, is_root, paas, shim, home };
+    probe(&config)?;
+    let handed = Handed { config, rest: options.server_words.clone() };
     watch::watch(&handed, &lock)
 }
 
@@ -73,24 +74,16 @@ pub fn run(options: &GuardianOptions) -> Result<u8, Failure> {
 pub fn launch(words: &[OsString]) -> Result<u8, Failure> {
     link::unblock_signals()?;
     let handed = Handed::from_words(words)?;
-    let config = launch::Config {
-        root: handed.root,
-        users: handed.users,
-        is_root: handed.is_root,
-        paas: handed.paas,
-        shim: handed.shim,
-        home: handed.home,
-    };
     let socket = link::stdin()?;
     // Ends with EOF on its socket, not with the terminal's signals.
-    Ok(u8::from(launch::main(&socket, &config) != std::process::ExitCode::SUCCESS))
+    Ok(u8::from(launch::main(&socket, &handed.config) != std::process::ExitCode::SUCCESS))
 }
 
 /// Neither root nor user namespaces: then there is no sandbox, and no server.
-fn probe(handed: &Handed) -> Result<(), Failure> {
-    let output = Command::new(handed.shim_path()).arg("probe").stdin(Stdio::null()).output();
+fn probe(config: &launch::Config) -> Result<(), Failure> {
+    let output = Command::new(config.shim_path()).arg("probe").stdin(Stdio::null()).output();
     let output = output.map_err(|error| {
-        Failure::new(Kind::Host, "guardian.shim", format!("{} cannot be executed", handed.shim_path().display()))
+        Failure::new(Kind::Host, "guardian.shim", format!("{} cannot be executed", config.shim_path().display()))
             .why("everything that paas runs is started by it")
             .fix("put the root folder on a file system without noexec")
             .caused_by(&error)
@@ -101,7 +94,7 @@ fn probe(handed: &Handed) -> Result<(), Failure> {
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     let failure = Failure::new(Kind::Host, "guardian.no_namespaces", "this machine cannot make sandboxes")
         .why(format!("paas needs mount, PID, IPC and UTS namespaces: {said}"));
-    Err(if handed.is_root {
+    Err(if config.is_root {
         failure.fix("run paas on the machine itself or in a virtual machine, not in a restricted container")
     } else {
         failure.fix(

@@ -86,7 +86,7 @@ impl Guardian<'_> {
     /// A launch, and its socket for the server.
     fn start_launch(&mut self) -> io::Result<()> {
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        let mut command = Command::new(self.handed.paas_path());
+        let mut command = Command::new(self.handed.config.paas_path());
         command.args(["internal", "launch"]).args(self.handed.to_words());
         let launch = command.stdin(Stdio::from(theirs)).current_dir("/").process_group(0).spawn()?;
         self.launch = Some((launch, Instant::now()));
@@ -110,14 +110,15 @@ impl Guardian<'_> {
 
 /// The server: as paasd with the shims' group in root mode. It holds the lock as well.
 fn start_server(handed: &Handed, link: OwnedFd, lock: &File) -> io::Result<Child> {
-    let mut command = if handed.is_root {
-        let (paasd, shim) = (handed.users.paasd(), handed.users.shim());
-        let mut command = Command::new(handed.shim_path());
+    let config = &handed.config;
+    let mut command = if config.is_root {
+        let (paasd, shim) = (config.users.paasd(), config.users.shim());
+        let mut command = Command::new(config.shim_path());
         command.args(["become", &paasd.to_string(), &paasd.to_string(), &format!("{paasd},{shim}")]);
-        command.arg(handed.paas_path());
+        command.arg(config.paas_path());
         command
     } else {
-        Command::new(handed.paas_path())
+        Command::new(config.paas_path())
     };
     command.args(["internal", "server"]).args(handed.to_words());
     command.stdin(Stdio::from(link)).current_dir("/").process_group(0);

@@ -93,11 +93,6 @@ impl ClusterHost for Commands {
     fn run_to_end(&self, argv: Vec<String>, stdin: Option<Vec<u8>>) -> BoxFuture<'_, Result<CommandOutput, String>> {
         Box::pin(async move { self.run(argv, stdin).await.map_err(|error| error.to_string()) })
     }
-
-    /// Refused: the server starts in one place alone, which looks for a living one first.
-    fn start_postgres(&self, _argv: Vec<String>) -> BoxFuture<'_, Result<(), String>> {
-        Box::pin(async { Err("PostgreSQL is started by its keeper".to_owned()) })
-    }
 }
 
 /// The cluster's server, made ready anew for each start.

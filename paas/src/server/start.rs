@@ -35,18 +35,18 @@ pub fn serve(options: ServerOptions) -> Result<u8, Failure> {
 /// `paas internal server`.
 pub fn server(words: &[OsString]) -> Result<u8, Failure> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(UMASK));
-    let handed = Handed::from_words(words)?;
-    let settings = settings(&handed.root)?;
+    let Handed { config, rest } = Handed::from_words(words)?;
+    let settings = settings(&config.root)?;
     let link = Link::from_stdin()?;
     start_logging();
-    let http = handed.rest.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
+    let http = rest.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
     let start = ServerStart {
         http: address(&http)?,
         login_uid: User::from_name(&settings.login_user).ok().flatten().map(|user| user.uid.as_raw()),
-        paas: handed.paas_path(),
-        toolchain_roots: handed.toolchains(),
-        is_root: handed.is_root,
-        root: handed.root,
+        paas: config.paas_path(),
+        toolchain_roots: launch::host::toolchains(config.home.as_deref()),
+        is_root: config.is_root,
+        root: config.root,
         settings,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build();

@@ -21,3 +21,15 @@ pub struct Config {
     /// Home of whoever started the server: its toolchain folders are shown read-only.
     pub home: Option<PathBuf>,
 }
+
+impl Config {
+    /// The paas binary below the root folder.
+    pub fn paas_path(&self) -> PathBuf {
+        self.root.join("libexec").join(&self.paas)
+    }
+
+    /// The shim below the root folder.
+    pub fn shim_path(&self) -> PathBuf {
+        self.root.join("libexec").join(&self.shim)
+    }
+}

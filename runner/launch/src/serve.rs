@@ -41,8 +41,7 @@ impl Launch {
     fn start(config: &Config) -> Result<Self, LaunchError> {
         let root = RootFolder::open(&config.root, config.users, config.is_root)?;
         root.make_layout()?;
-        let shim = config.root.join("libexec").join(&config.shim);
-        Ok(Self { root, host: HostCapabilities::discover(config), shim })
+        Ok(Self { root, host: HostCapabilities::discover(config), shim: config.shim_path() })
     }
 
     fn answer(&mut self, packet: &[u8], descriptors: Vec<OwnedFd>) {
