@@ -137,7 +137,7 @@ pub fn rename(context: &Context, arguments: &Rename) -> Result {
     if !context.output.json {
         context.output.data(&render_created(&reply))?;
     }
-    Ok(checkout::follow(&Context::folder(), context.remote_name(), &app, Some(&reply))?)
+    Ok(checkout::follow(&Context::folder(), context.remote_name(), &app, &context.root()?, Some(&reply))?)
 }
 
 /// `apps:destroy`.
@@ -173,7 +173,7 @@ pub fn destroy(context: &Context, arguments: &Destroy) -> Result {
     }
     let operation = apps::Destroy { app: app.clone(), confirm };
     context.change(&format!("Destroying {app}"), &operation, |_| "done".to_owned())?;
-    Ok(checkout::follow(&Context::folder(), context.remote_name(), &app, None)?)
+    Ok(checkout::follow(&Context::folder(), context.remote_name(), &app, &context.root()?, None)?)
 }
 
 /// Linux marks the path of a program that was replaced while it ran; the new one has the

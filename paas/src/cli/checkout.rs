@@ -86,15 +86,12 @@ fn door_command(program: &Path, root: &Path, flag: &str) -> String {
     format!("{} --root {} internal door {flag}", quoted(program), quoted(root))
 }
 
-/// Points the remote at an app's new name, or removes it with the app.
-pub fn follow(folder: &Path, name: &str, app: &str, renamed: Option<&CreateReply>) -> Result<(), Failure> {
-    let Some(repository) = open(folder)? else { return Ok(()) };
-    let leads_here = repository
-        .find_remote(name)
-        .is_ok_and(|remote| remote.url().is_ok_and(|url| RemoteTarget::parse(url, None).app.is_some_and(|found| found.as_str() == app)));
-    if !leads_here {
-        return Ok(());
-    }
+/// Points the remote at an app's new name, or removes it with the app. Only a remote that
+/// leads to the server of `root`: another machine may have an app of the same name.
+pub fn follow(folder: &Path, name: &str, app: &str, root: &Path, renamed: Option<&CreateReply>) -> Result<(), Failure> {
+    let Some(target) = find(folder, name)? else { return Ok(()) };
+    let leads_here = target.host.is_none() && target.root.as_deref() == Some(root) && target.app.is_some_and(|found| found.as_str() == app);
+    let Some(repository) = open(folder)?.filter(|_| leads_here) else { return Ok(()) };
     match renamed {
         Some(renamed) => repository.remote_set_url(name, &renamed.local_remote),
         None => repository.remote_delete(name),
@@ -121,6 +118,18 @@ fn unreadable(error: &git2::Error) -> Failure {
 mod tests {
     use super::*;
 
+    fn hello() -> CreateReply {
+        CreateReply {
+            name: "hello".to_owned(),
+            url: String::new(),
+            port_url: String::new(),
+            ssh_remote: "paas@box:hello".to_owned(),
+            local_remote: "file:///hello".to_owned(),
+            database: "none".to_owned(),
+            notes: Vec::new(),
+        }
+    }
+
     #[test]
     fn the_app_is_read_from_every_form_of_a_remote() {
         for (url, app, host) in [
@@ -143,15 +152,7 @@ mod tests {
     #[test]
     fn a_new_apps_remote_is_added_quoted_and_found_again() {
         let folder = tempfile::tempdir().expect("folder");
-        let app = CreateReply {
-            name: "hello".to_owned(),
-            url: String::new(),
-            port_url: String::new(),
-            ssh_remote: "paas@box:hello".to_owned(),
-            local_remote: "file:///hello".to_owned(),
-            database: "none".to_owned(),
-            notes: Vec::new(),
-        };
+        let app = hello();
         let (program, root) = (Path::new("/opt/it's/paas"), Path::new("/srv/my root"));
         assert_eq!(add_remote(folder.path(), "paas", &app, program, root).expect("no checkout"), None);
         Repository::init(folder.path()).expect("checkout");
@@ -164,9 +165,15 @@ mod tests {
             config.get_string("remote.paas.uploadpack").expect("set"),
             r"'/opt/it'\''s/paas' --root '/srv/my root' internal door --upload-pack"
         );
-        follow(folder.path(), "paas", "other", None).expect("another app's");
-        assert!(find(folder.path(), "paas").expect("read").is_some());
-        follow(folder.path(), "paas", "hello", None).expect("removed");
+        for (app, root) in [("other", root), ("hello", Path::new("/srv/other root"))] {
+            follow(folder.path(), "paas", app, root, None).expect("left alone");
+            assert!(find(folder.path(), "paas").expect("read").is_some(), "{app} of {root:?} took the remote with it");
+        }
+        let renamed = CreateReply { local_remote: "file:///bye".to_owned(), ..hello() };
+        follow(folder.path(), "paas", "hello", root, Some(&renamed)).expect("followed");
+        let target = find(folder.path(), "paas").expect("read").expect("there");
+        assert_eq!((target.app.as_ref().map(AppName::as_str), target.root.as_deref()), (Some("bye"), Some(root)));
+        follow(folder.path(), "paas", "bye", root, None).expect("removed");
         assert_eq!(find(folder.path(), "paas").expect("read"), None);
     }
 
@@ -174,17 +181,11 @@ mod tests {
     fn a_remote_that_leads_elsewhere_is_left_alone() {
         let folder = tempfile::tempdir().expect("folder");
         Repository::init(folder.path()).expect("checkout").remote("paas", "paas@box:other").expect("remote");
-        let app = CreateReply {
-            name: "hello".to_owned(),
-            url: String::new(),
-            port_url: String::new(),
-            ssh_remote: "paas@box:hello".to_owned(),
-            local_remote: "file:///hello".to_owned(),
-            database: "none".to_owned(),
-            notes: Vec::new(),
-        };
-        let said = add_remote(folder.path(), "paas", &app, Path::new("/paas"), Path::new("/root")).expect("read").expect("said");
+        let app = hello();
+        let root = Path::new("/root");
+        let said = add_remote(folder.path(), "paas", &app, Path::new("/paas"), root).expect("read").expect("said");
         assert!(said.contains("paas@box:other"));
+        follow(folder.path(), "paas", "other", root, None).expect("of another machine");
         assert_eq!(find(folder.path(), "paas").expect("read").and_then(|target| target.host), Some("paas@box".to_owned()));
     }
 }
