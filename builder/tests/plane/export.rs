@@ -208,3 +208,20 @@ fn a_stream_that_was_cut_off_is_noticed_wherever_it_was_cut() {
         assert!(cut.is_err(), "{length} of {} bytes were taken for the whole", stream.len());
     }
 }
+
+#[test]
+fn a_stream_whose_export_failed_never_looks_whole() {
+    let checkout = Checkout::new();
+    std::fs::write(checkout.path().join("a"), "first").expect("written");
+    std::fs::write(
+        checkout.path().join("z"),
+        "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 1\n",
+    )
+    .expect("written");
+    let commit = checkout.commit_all();
+    let mut stream = Vec::new();
+    export(&checkout.repository, &commit, &mut stream, &ExportLimits::default()).expect_err("an LFS pointer");
+    assert!(!stream.is_empty(), "the first file was not sent");
+    let folder = tempfile::tempdir().expect("folder");
+    receive(Cursor::new(stream), folder.path(), ExtractLimits::SOURCE).expect_err("half a tree");
+}
