@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 
 use api::Failure;
 use api::git::Verb;
@@ -229,10 +230,19 @@ pub struct PushDescriptors {
 pub trait Repositories: Send + Sync {
     /// Makes an empty bare repository. Idempotent.
     fn create(&self, number: AppNumber) -> BoxFuture<'_, Result<(), Failure>>;
-    /// What a ref or commit resolves to, 40 hexadecimal digits.
+    /// The commit, 40 hexadecimal digits, that a full ref, a branch, a tag or the first
+    /// seven digits or more of a commit lead to.
     fn resolve(&self, number: AppNumber, reference: &str) -> BoxFuture<'_, Result<Option<String>, Failure>>;
-    /// Streams a commit's tree, or one folder of it, as tar.
-    fn export(&self, number: AppNumber, commit: &str, folder: Option<String>) -> BoxFuture<'_, Result<OwnedFd, Failure>>;
+    /// Streams a commit's tree, or one folder of it, as tar. Warnings go to `lines`. If the
+    /// tree cannot be sent, `reason` has it before the stream ends.
+    fn export(
+        &self,
+        number: AppNumber,
+        commit: &str,
+        folder: Option<String>,
+        lines: Lines,
+        reason: Arc<OnceLock<Failure>>,
+    ) -> BoxFuture<'_, Result<OwnedFd, Failure>>;
     /// Serves `git push` or `git fetch` on the client's stdio; a push with what belongs to it.
     fn serve(
         &self,

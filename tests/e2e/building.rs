@@ -84,3 +84,26 @@ fn the_writable_layer_is_forgotten_at_a_restart_and_the_data_folder_is_kept() {
     let logs = app.logs();
     assert!(logs.contains("/kept") && !logs.contains("/app/scratch"), "{logs}");
 }
+
+#[test]
+fn deploy_takes_every_name_of_a_commit_and_says_why_a_tree_cannot_be_sent() {
+    let host = Host::start();
+    let app = small::serve(&host, "small");
+    let first = app.checkout.git(&["rev-parse", "HEAD"]).expect_ok().stdout;
+    app.checkout.git(&["tag", "-a", "v1.0", "-m", "annotated"]).expect_ok();
+    app.push_change("bin/web", "VERSION = \"one\"", "VERSION = \"two\"").expect_accepted();
+    app.checkout.git(&["push", "paas", "v1.0"]).expect_accepted();
+    for (name, version) in [("v1.0", "one"), ("main", "two"), (&first[..7], "one"), (first.trim(), "one")] {
+        app.paas(&["deploy", name]).expect_ok();
+        assert_eq!(host.facts("small")["version"], version, "{name}");
+    }
+    app.checkout.git(&["checkout", "-b", "large"]).expect_ok();
+    app.checkout.write("model.bin", &format!("version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 12345\n", "4d".repeat(32)));
+    app.checkout.commit("A pointer");
+    app.checkout.git(&["push", "--no-verify", "paas", "large"]).expect_accepted();
+    let refused = app.paas(&["deploy", "large"]);
+    assert_eq!(refused.code, 4, "{}", refused.text());
+    refused.expect_text("model.bin").expect_text("fix: commit the file");
+    assert_eq!(host.facts("small")["version"], "one");
+    app.paas(&["deploy", "nowhere"]).expect_text("has no `nowhere`");
+}

@@ -58,7 +58,8 @@ impl Control {
                 .fix("push it first: git push paas BRANCH")),
             };
         };
-        let source = self.services.repositories.export(number, &commit, self.root_of(app).await?).await?;
+        let (folder, reason) = (self.root_of(app).await?, Arc::default());
+        let source = self.services.repositories.export(number, &commit, folder, ask.lines.clone(), Arc::clone(&reason)).await?;
         let request = DeployRequest {
             actor: ask.actor.name().to_owned(),
             commit,
@@ -67,7 +68,7 @@ impl Control {
             accept_5xx: false,
             lines: ask.lines.clone(),
             cancel: ask.cancel.clone(),
-            reason: Arc::default(),
+            reason,
             turn,
         };
         match self.deploy(app, request, source).await? {

@@ -53,8 +53,8 @@ fn local(verb: Verb, repository: Option<String>, protocol: Option<&str>) -> Resu
 /// `internal export`.
 #[derive(Debug, Args)]
 pub struct Export {
-    /// A branch, tag, ref or commit
-    reference: String,
+    /// The commit, 40 hexadecimal digits
+    commit: String,
     /// The folder of the repository that is the app
     #[arg(long)]
     folder: Option<String>,
@@ -65,7 +65,7 @@ pub struct Export {
 
 /// Streams the source and says what it was.
 pub fn export(context: &Context, arguments: &Export) -> Result {
-    let sent = export_to_descriptor(&arguments.repository, &arguments.reference, arguments.folder.as_deref())?;
+    let sent = export_to_descriptor(&arguments.repository, &arguments.commit, arguments.folder.as_deref())?;
     let sent = serde_json::to_value(sent).map_err(|error| Failure::internal("the outcome cannot be written", &error))?;
     context.output.data(&format!("{sent}\n"))
 }
@@ -75,9 +75,9 @@ pub fn export(context: &Context, arguments: &Export) -> Result {
 pub enum Repository {
     /// Makes the bare repository, or brings it up to date
     Create(Place),
-    /// Prints the object id that a ref holds, or zeros
-    ReadRef {
-        /// The ref's full name
+    /// Prints the commit that a name leads to, or zeros
+    Resolve {
+        /// A full ref, a branch, a tag, or seven digits or more of a commit
         name: String,
         #[command(flatten)]
         place: Place,
@@ -98,7 +98,7 @@ pub struct Place {
 pub fn repository(context: &Context, action: Repository) -> Result {
     match action {
         Repository::Create(place) => Ok(repository::create(&place.repository)?),
-        Repository::ReadRef { name, place } => context.output.data(&format!("{}\n", repository::read_ref(&place.repository, &name)?)),
+        Repository::Resolve { name, place } => context.output.data(&format!("{}\n", repository::resolve(&place.repository, &name)?)),
         Repository::Clean(place) => {
             let removed = repository::clean(&place.repository)?;
             context.output.data(&text::lines(removed.iter().map(|path| text::plain(&path.to_string_lossy()))))

@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 
 /// The version of this conversation.
 pub const VERSION: u32 = 1;
+/// The code of the failure of an export whose reader is gone: whoever closed the pipe knows why.
+pub const SOURCE_UNREAD: &str = "source.unread";
 /// The environment variable that names the inherited socket's descriptor.
 pub const HOOK_DESCRIPTOR_VARIABLE: &str = "PAAS_HOOK_FD";
 

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use api::Failure;
+use api::{Failure, Kind};
 use git2::{Oid, Repository, RepositoryInitOptions};
 
 use crate::limits;
@@ -43,6 +43,13 @@ const QUARANTINE_PREFIXES: [&str; 4] = ["tmp_objdir-incoming-", "incoming-", "tm
 
 /// How deep refs may be nested for the search of stale locks.
 const REFS_DEPTH_MAX: usize = 64;
+
+/// Fewer digits than git itself shows could be a word.
+const COMMIT_DIGITS_MIN: usize = 7;
+
+/// What libgit2 says of a name that leads to no commit.
+const NO_SUCH_REF: [git2::ErrorCode; 4] =
+    [git2::ErrorCode::NotFound, git2::ErrorCode::InvalidSpec, git2::ErrorCode::UnbornBranch, git2::ErrorCode::Peel];
 
 /// Makes the repository, or brings an old one up to date. Idempotent.
 pub fn create(path: &Path) -> Result<(), Failure> {
@@ -86,12 +93,31 @@ pub fn open(path: &Path) -> Result<Repository, Failure> {
     Repository::open_bare(path).map_err(|error| Failure::internal("the repository cannot be opened", &error))
 }
 
-/// The object id that a ref holds; zeros if there is no such ref.
-pub fn read_ref(path: &Path, name: &str) -> Result<Oid, Failure> {
-    match open(path)?.find_reference(name).and_then(|reference| reference.resolve()) {
-        Ok(reference) => Ok(reference.target().unwrap_or(Oid::ZERO_SHA1)),
-        Err(error) if error.code() == git2::ErrorCode::NotFound => Ok(Oid::ZERO_SHA1),
-        Err(error) => Err(Failure::internal("the ref cannot be read", &error)),
+/// The commit that a full ref, a branch, a tag or the first digits of a commit lead to;
+/// zeros if there is none. No revision syntax: `:/text` and `@{…}` walk far on few words.
+pub fn resolve(path: &Path, name: &str) -> Result<Oid, Failure> {
+    let repository = open(path)?;
+    let candidates =
+        if name.starts_with("refs/") { vec![name.to_owned()] } else { vec![format!("refs/heads/{name}"), format!("refs/tags/{name}")] };
+    for candidate in candidates {
+        match repository.find_reference(&candidate).and_then(|reference| reference.peel_to_commit()) {
+            Ok(commit) => return Ok(commit.id()),
+            Err(error) if NO_SUCH_REF.contains(&error.code()) => {}
+            Err(error) => return Err(Failure::internal("the ref cannot be read", &error)),
+        }
+    }
+    let is_prefix = (COMMIT_DIGITS_MIN..=40).contains(&name.len()) && name.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if !is_prefix {
+        return Ok(Oid::ZERO_SHA1);
+    }
+    match repository.find_object_by_prefix(name, None).and_then(|object| object.peel_to_commit()) {
+        Ok(commit) => Ok(commit.id()),
+        Err(error) if error.code() == git2::ErrorCode::Ambiguous => {
+            Err(Failure::new(Kind::Usage, "commit.ambiguous", format!("more than one object begins with {name}"))
+                .fix("give more of its digits"))
+        }
+        Err(error) if NO_SUCH_REF.contains(&error.code()) => Ok(Oid::ZERO_SHA1),
+        Err(error) => Err(Failure::internal("the commit cannot be read", &error)),
     }
 }
 
@@ -163,7 +189,7 @@ mod tests {
             .expect("read");
         assert_eq!(hidden, HIDDEN_REFS);
         assert!(folder.path().join("hooks/pre-receive").metadata().expect("hook").permissions().mode() & 0o100 != 0);
-        assert_eq!(read_ref(folder.path(), "refs/heads/main").expect("no ref"), Oid::ZERO_SHA1);
+        assert_eq!(resolve(folder.path(), "refs/heads/main").expect("no ref"), Oid::ZERO_SHA1);
     }
 
     #[test]
@@ -180,5 +206,26 @@ mod tests {
         assert_eq!(clean(folder.path()).expect("cleaned").len(), 4);
         assert!(folder.path().join("packed-refs").exists() && folder.path().join("refs/heads/feature").exists());
         assert!(clean(folder.path()).expect("clean").is_empty());
+    }
+
+    #[test]
+    fn a_branch_a_tag_and_a_piece_of_a_commit_all_lead_to_the_commit() {
+        let folder = tempfile::tempdir().expect("folder");
+        create(folder.path()).expect("made");
+        let repository = open(folder.path()).expect("opened");
+        let someone = git2::Signature::now("a", "a@example.com").expect("signature");
+        let tree = repository.find_tree(repository.treebuilder(None).expect("builder").write().expect("tree")).expect("found");
+        let commit = repository.commit(Some("refs/heads/main"), &someone, &someone, "x", &tree, &[]).expect("commit");
+        let object = repository.find_object(commit, None).expect("object");
+        repository.tag("v1", &object, &someone, "annotated", false).expect("tag");
+        repository.tag_lightweight("light", &object, false).expect("tag");
+        repository.reference("refs/tags/a-tree", tree.id(), false, "x").expect("a tag of a tree");
+        let digits = commit.to_string();
+        for name in ["refs/heads/main", "main", "v1", "refs/tags/v1", "light", &digits, &digits[..7]] {
+            assert_eq!(resolve(folder.path(), name).expect(name), commit, "{name}");
+        }
+        for name in ["other", "refs/heads/other", "HEAD~1", "main^", ":/x", "../x", "", "a-tree", &digits[..6], &"1".repeat(40), "--help"] {
+            assert_eq!(resolve(folder.path(), name).expect(name), Oid::ZERO_SHA1, "{name}");
+        }
     }
 }

@@ -16,6 +16,7 @@ mod doors;
 mod engine;
 mod follow;
 mod front_door;
+mod git_runs;
 mod git_session;
 mod host;
 mod internal_run;

@@ -62,7 +62,7 @@ impl Pushes {
     }
 
     fn remote_ref(&self, name: &str) -> String {
-        succeed(&mut self.host.paas(["internal", "repository", "read-ref", name, "--repository", &self.repository()])).trim().to_owned()
+        succeed(&mut self.host.paas(["internal", "repository", "resolve", name, "--repository", &self.repository()])).trim().to_owned()
     }
 
     /// Serves so many pushes; `decide` is the server's part of each.

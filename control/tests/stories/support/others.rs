@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use api::git::Verb;
 use api::logs::{Line, Logs};
 use api::{Failure, Kind};
-use control::seams::{AppLogs, BoxFuture, Database, Databases, Host, LoginKeys, PushDescriptors, Repositories, Session, Stdio};
+use control::seams::{AppLogs, BoxFuture, Database, Databases, Host, Lines, LoginKeys, PushDescriptors, Repositories, Session, Stdio};
 use model::{AppName, AppNumber, Secret};
 use tokio::sync::mpsc;
 
@@ -88,7 +88,14 @@ impl Repositories for FakeRepositories {
         Box::pin(async { Ok(found) })
     }
 
-    fn export(&self, _: AppNumber, _: &str, _: Option<String>) -> BoxFuture<'_, Result<OwnedFd, Failure>> {
+    fn export(
+        &self,
+        _: AppNumber,
+        _: &str,
+        _: Option<String>,
+        _: Lines,
+        _: Arc<OnceLock<Failure>>,
+    ) -> BoxFuture<'_, Result<OwnedFd, Failure>> {
         Box::pin(async { Ok(source()) })
     }
 
