@@ -69,6 +69,13 @@ impl Lines {
         let _ = self.0.send(line).await;
     }
 
+    /// A failure that must not be lost.
+    pub async fn whole_failure(&self, failure: &Failure) {
+        for line in failure_lines(failure) {
+            self.whole(line).await;
+        }
+    }
+
     /// A failure as what, why, how to fix.
     pub fn failure(&self, failure: &Failure) {
         for line in failure_lines(failure) {

@@ -1,6 +1,7 @@
 //! The commands that are about one app.
 
-use super::support::{Host, RequestLoop, SOON, small, wait_until};
+use super::support::http::Request;
+use super::support::{App, Host, RequestLoop, SOON, small, wait_until};
 
 #[test]
 fn apps_create_prints_the_urls_and_sets_the_remote() {
@@ -14,17 +15,21 @@ fn apps_create_prints_the_urls_and_sets_the_remote() {
     assert_eq!(listed["apps"][0]["name"], "hello");
 }
 
+fn lasting_port(app: &App<'_>) -> u16 {
+    let info = app.paas(&["apps:info", "--json"]).expect_ok().json();
+    let port = info["port_url"].as_str().and_then(|url| url.trim_end_matches('/').rsplit(':').next()?.parse().ok());
+    port.unwrap_or_else(|| panic!("no port in {info}"))
+}
+
 #[test]
 fn an_app_has_a_lasting_port_that_needs_no_dns() {
     let host = Host::start();
     let app = small::serve(&host, "small");
-    let info = app.paas(&["apps:info", "--json"]).expect_ok().json();
-    let port = info["port_url"].as_str().and_then(|url| url.trim_end_matches('/').rsplit(':').next()?.parse().ok());
-    let port: u16 = port.unwrap_or_else(|| panic!("no port in {info}"));
+    let port = lasting_port(&app);
     assert!(host.seat.apps().contains(&port), "{port}");
-    let answer = super::support::http::Request::get("anything.example", "/").send(port).expect("an answer");
+    let answer = Request::get("anything.example", "/").send(port).expect("an answer");
     assert_eq!((answer.status, answer.json()["version"].clone()), (200, "one".into()));
-    let unknown = super::support::http::Request::get("anything.example", "/").send(host.seat.http()).expect("an answer");
+    let unknown = Request::get("anything.example", "/").send(host.seat.http()).expect("an answer");
     assert_eq!(unknown.status, 404);
     assert!(!unknown.body.contains("small"), "{}", unknown.body);
 }
@@ -153,7 +158,12 @@ fn apps_destroy_asks_for_the_name_and_leaves_nothing() {
 fn an_app_can_be_renamed_and_keeps_serving() {
     let host = Host::start();
     let app = small::serve(&host, "small");
+    let port = lasting_port(&app);
     app.paas(&["apps:rename", "large"]).expect_ok();
     assert_eq!(host.facts("large")["version"], "one");
+    assert_eq!(lasting_port(&app), port);
+    wait_until("its lasting port answers", SOON, || {
+        Request::get("anything.example", "/").send(port).is_ok_and(|answer| answer.status == 200).then_some(())
+    });
     wait_until("the old name is gone", SOON, || (host.get("small", "/").status == 404).then_some(()));
 }

@@ -22,6 +22,8 @@ use tokio::sync::mpsc;
 
 /// Lines of paas about apps that wait for the disk; more are dropped.
 const WAITING_LINES_MAX: usize = 4_096;
+/// Folders that are kept open for the next line.
+const OPEN_FOLDERS_MAX: usize = 64;
 /// The folder of paas's own lines about an app.
 const PLATFORM_FOLDER: &str = "paas";
 
@@ -53,6 +55,10 @@ impl LogFolders {
 fn write_all(folder: &Path, lines: &Receiver<Written>) {
     let mut writers: HashMap<AppNumber, Writer> = HashMap::new();
     while let Ok(line) = lines.recv() {
+        // Opening one anew is cheap, and a destroyed app's would stay for ever.
+        if writers.len() >= OPEN_FOLDERS_MAX {
+            writers.clear();
+        }
         if let Err(error) = write_one(folder, &mut writers, &line) {
             writers.remove(&line.number);
             tracing::warn!(%error, app = line.number.0, "a log line is lost");

@@ -63,9 +63,12 @@ async fn tell_lines(folder: &Path, marks: Marks, lines: &Lines, run: &OneOffRun)
         }
         tokio::select! {
             ready = follower.readable() => ready?.clear_ready(),
-            _ = &mut ended => {
-                tell(&follower.get_mut().take()?, lines);
-                return Ok(());
+            _ = &mut ended => loop {
+                let last = follower.get_mut().take()?;
+                tell(&last, lines);
+                if !last.more {
+                    return Ok(());
+                }
             }
         }
     }

@@ -12,6 +12,11 @@ use runner::runs::Runs;
 use runner::{Runner, TrafficSource, TroubleKind};
 use tokio::sync::mpsc;
 
+/// A lasting port that is taken is tried again after this, then after twice as long.
+const BIND_AGAIN_FIRST: Duration = Duration::from_millis(50);
+/// The longest wait between two tries.
+const BIND_AGAIN_MAX: Duration = Duration::from_mins(1);
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -27,8 +32,8 @@ pub struct LocalFrontDoor {
 #[derive(Default)]
 struct State {
     routes: BTreeMap<AppName, AppRoutes>,
-    /// Apps whose lasting port is being opened.
-    opening: BTreeSet<AppName>,
+    /// Lasting ports that are being opened, and whose.
+    opening: BTreeSet<(AppName, u16)>,
     /// Routes go out: everything that an earlier server left running is known.
     open: bool,
 }
@@ -60,19 +65,34 @@ impl LocalFrontDoor {
         let wanted: Vec<(AppName, u16)> = {
             let mut state = lock(&self.state);
             let missing: Vec<_> = state.routes.values().filter(|r| !have.contains(&r.app)).map(|r| (r.app.clone(), r.port)).collect();
-            missing.into_iter().filter(|(app, _)| state.opening.insert(app.clone())).collect()
+            missing.into_iter().filter(|new| state.opening.insert(new.clone())).collect()
         };
         for (app, port) in wanted {
             let door = self.clone();
             tokio::spawn(async move {
-                match door.runs.bind(SocketAddr::new(door.address, port)).await {
-                    // Destroyed meanwhile: nobody would close it again.
-                    Ok(listener) if lock(&door.state).routes.contains_key(&app) => door.client.listen(&app, listener),
-                    Ok(_) => {}
-                    Err(error) => tracing::error!(%error, %app, port, "the lasting port of an app cannot be opened"),
-                }
-                lock(&door.state).opening.remove(&app);
+                door.open_port(&app, port).await;
+                lock(&door.state).opening.remove(&(app, port));
             });
+        }
+    }
+
+    /// Opens a lasting port, however often it takes: after a rename the router still has to
+    /// close it under the old name, and a stranger on it may go away.
+    async fn open_port(&self, app: &AppName, port: u16) {
+        let mut wait = BIND_AGAIN_FIRST;
+        // Destroyed meanwhile: nobody would close it again.
+        let is_wanted = || lock(&self.state).routes.get(app).is_some_and(|routes| routes.port == port);
+        while is_wanted() {
+            match self.runs.bind(SocketAddr::new(self.address, port)).await {
+                Ok(listener) if is_wanted() => return self.client.listen(app, listener),
+                Ok(_) => return,
+                Err(error) if wait < BIND_AGAIN_MAX => {
+                    tracing::warn!(%error, %app, port, "the lasting port of an app cannot be opened yet")
+                }
+                Err(error) => tracing::error!(%error, %app, port, "the lasting port of an app cannot be opened"),
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(BIND_AGAIN_MAX);
         }
     }
 

@@ -79,7 +79,8 @@ impl Push {
         let (lines, writer) = self.writer();
         let verdict = self.decide(&hello, &lines).await;
         if let Err(failure) = &verdict {
-            lines.failure(failure);
+            // The reason waits for a slow author; one that takes nothing is given up below.
+            let _ = tokio::time::timeout(HOOK_TAKES_MAX, lines.whole_failure(failure)).await;
         }
         drop(lines);
         let code = if self.tell(writer, verdict.is_ok()).await
