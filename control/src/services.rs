@@ -51,15 +51,7 @@ impl Services {
     /// Spawns a task whose panic ends the server: half a server is worse than none,
     /// since shims and router go on without it and the next one adopts them.
     pub fn spawn_critical(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let fatal = self.fatal;
-        let handle = tokio::spawn(task);
-        tokio::spawn(async move {
-            if let Err(error) = handle.await
-                && error.is_panic()
-            {
-                fatal(name);
-            }
-        });
+        spawn_critical(name, task, self.fatal);
     }
 
     /// Keeps what went wrong with an instance as an event; the rest is in the log alone.
@@ -78,4 +70,14 @@ impl Services {
         let stored = self.store.switch_release(identity.number, version, event).await;
         stored.map(|_| ()).map_err(|error| format!("the switch could not be stored: {error}"))
     }
+}
+
+/// Spawns a task whose panic calls `fatal` with its name.
+pub fn spawn_critical(name: &'static str, task: impl Future<Output = ()> + Send + 'static, fatal: fn(&str)) {
+    let task = tokio::spawn(task);
+    tokio::spawn(async move {
+        if task.await.is_err_and(|error| error.is_panic()) {
+            fatal(name);
+        }
+    });
 }

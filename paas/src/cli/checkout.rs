@@ -75,15 +75,9 @@ pub fn add_remote(folder: &Path, name: &str, app: &CreateReply, program: &Path, 
         repository.remote(name, &app.local_remote).map_err(own)?;
     }
     for (key, flag) in [("receivepack", "--receive-pack"), ("uploadpack", "--upload-pack")] {
-        config.set_str(&format!("remote.{name}.{key}"), &door_command(program, root, flag)).map_err(own)?;
+        config.set_str(&format!("remote.{name}.{key}"), &words::door_command(program, root, flag)).map_err(own)?;
     }
     Ok(Some(format!("git remote {name} added: git push {name} main")))
-}
-
-/// The command that git runs through a shell, with the repository's path behind it.
-fn door_command(program: &Path, root: &Path, flag: &str) -> String {
-    let quoted = |path: &Path| words::quote(&path.to_string_lossy());
-    format!("{} --root {} internal door {flag}", quoted(program), quoted(root))
 }
 
 /// Points the remote at an app's new name, or removes it with the app. Only a remote that

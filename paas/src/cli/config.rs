@@ -78,12 +78,7 @@ fn all_vars(reply: &GetReply) -> BTreeMap<String, String> {
 }
 
 fn render_shell(reply: &GetReply) -> String {
-    text::lines(all_vars(reply).iter().map(|(name, value)| format!("{name}={}", shell_value(value))))
-}
-
-fn shell_value(value: &str) -> String {
-    let plain = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-./:,@%+=".contains(&byte));
-    if plain { value.to_owned() } else { words::quote(value) }
+    text::lines(all_vars(reply).iter().map(|(name, value)| format!("{name}={}", words::quote_if_needed(value))))
 }
 
 /// `config:get`.

@@ -70,7 +70,7 @@ impl Context {
     pub fn named_root(&self) -> Result<PathBuf, Failure> {
         match &self.globals.root {
             Some(root) => std::path::absolute(root).map_err(|error| Failure::internal("the root folder cannot be named", &error)),
-            None => server_socket::installed_root(),
+            None => server_socket::own_root(),
         }
     }
 

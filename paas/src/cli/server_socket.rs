@@ -26,16 +26,30 @@ impl ServerSocket {
     }
 }
 
-/// The root folder of an installed paas.
-pub fn installed_root() -> Result<PathBuf, Failure> {
+/// The root folder of a server that root runs.
+const SYSTEM_ROOT: &str = "/var/lib/paas";
+
+/// The root folder of a server that this user starts, unless another is named.
+pub fn own_root() -> Result<PathBuf, Failure> {
     if rustix::process::geteuid().is_root() {
-        return Ok(PathBuf::from("/var/lib/paas"));
+        return Ok(PathBuf::from(SYSTEM_ROOT));
     }
     std::env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(".paas")).ok_or_else(|| {
         Failure::new(Kind::Usage, "root.unknown", "where paas keeps its files is not known")
             .why("there is no home folder to look in")
             .fix("name the folder with --root DIR or PAAS_ROOT")
     })
+}
+
+/// The root folder of the server that is installed here: the user's own, else the box's,
+/// which tells them whose it is.
+pub fn installed_root() -> Result<PathBuf, Failure> {
+    let system = PathBuf::from(SYSTEM_ROOT);
+    match own_root() {
+        Ok(own) if own.exists() || !system.exists() => Ok(own),
+        Err(failure) if !system.exists() => Err(failure),
+        _ => Ok(system),
+    }
 }
 
 /// Connects to a socket of the server.
@@ -48,8 +62,10 @@ pub fn connect(root: &Path, which: ServerSocket) -> Result<FrameSocket, Failure>
 }
 
 fn not_running(root: &Path) -> Failure {
-    Failure::new(Kind::Unavailable, "server.not_running", format!("no paas server runs in {}", root.display()))
-        .fix(format!("start it: paas server --root {}; or name another folder with --root DIR or PAAS_ROOT", shown(root)))
+    Failure::new(Kind::Unavailable, "server.not_running", format!("no paas server runs in {}", root.display())).fix(format!(
+        "start it: paas server --root {}; or name another folder with --root DIR or PAAS_ROOT",
+        words::quote_if_needed(&root.to_string_lossy())
+    ))
 }
 
 fn not_allowed(root: &Path) -> Failure {
@@ -63,10 +79,4 @@ pub fn gone() -> Failure {
     Failure::new(Kind::Unavailable, "server.gone", "the server went away before it answered")
         .why("it is being restarted or upgraded; the apps go on meanwhile")
         .fix("try again in a moment; `paas events` shows whether the change was made")
-}
-
-fn shown(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte));
-    if plain { text } else { words::quote(&text) }
 }

@@ -1,5 +1,6 @@
 //! The words of an SSH command, split as a POSIX shell would and never run by one.
 
+use std::path::Path;
 use std::str::FromStr;
 
 use api::git::{Git, Verb};
@@ -82,6 +83,19 @@ fn double_quoted(signs: &mut std::str::Chars<'_>, word: &mut String) -> Result<(
 /// A word as a POSIX shell reads it back unchanged.
 pub fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// A word quoted only if a shell would read it otherwise.
+pub fn quote_if_needed(word: &str) -> String {
+    let plain = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-./:,@%+=".contains(&byte));
+    if plain { word.to_owned() } else { quote(word) }
+}
+
+/// The command that git or sshd runs through a shell to come to the door: `rest` is words of
+/// our own.
+pub fn door_command(program: &Path, root: &Path, rest: &str) -> String {
+    let quoted = |path: &Path| quote(&path.to_string_lossy());
+    format!("{} --root {} internal door {rest}", quoted(program), quoted(root))
 }
 
 /// What an SSH command asks of git.
@@ -222,7 +236,8 @@ mod tests {
         fn any_text_is_split_or_refused_and_quoting_comes_back(text in "\\PC*|[ -~]{0,80}") {
             let _ = split(&text);
             let _ = git_request(&text, Some(&text));
-            proptest::prop_assert_eq!(split(&quote(&text)), Ok(vec![text]));
+            proptest::prop_assert_eq!(split(&quote(&text)), Ok(vec![text.clone()]));
+            proptest::prop_assert_eq!(split(&quote_if_needed(&text)), Ok(vec![text]));
         }
     }
 }

@@ -87,7 +87,7 @@ impl LocalFrontDoor {
                 Ok(listener) if is_wanted() => return self.client.listen(app, listener),
                 Ok(_) => return,
                 Err(error) if wait < BIND_AGAIN_MAX => {
-                    tracing::warn!(%error, %app, port, "the lasting port of an app cannot be opened yet")
+                    tracing::warn!(%error, %app, port, "the lasting port of an app cannot be opened yet");
                 }
                 Err(error) => tracing::error!(%error, %app, port, "the lasting port of an app cannot be opened"),
             }

@@ -8,6 +8,7 @@ use control::seams::{BoxFuture, LoginKeys};
 use runner::runs::Runs;
 
 use super::internal_run::not_started;
+use crate::git::words;
 
 /// Writes `ROOT/ssh/authorized_keys` through launch, since sshd wants its owner to be root.
 pub struct AuthorizedKeys {
@@ -24,14 +25,9 @@ impl AuthorizedKeys {
 
     /// One line: nothing in it but what was parsed and written out afresh.
     fn line(&self, fingerprint: &str, key_type: &str, blob: &str) -> String {
-        let command = format!("'{}' --root '{}' internal door --key {fingerprint}", quoted(&self.paas), quoted(&self.root));
+        let command = words::door_command(&self.paas, &self.root, &format!("--key {fingerprint}"));
         format!("restrict,command=\"{}\" {key_type} {blob}\n", command.replace('\\', "\\\\").replace('"', "\\\""))
     }
-}
-
-/// A path inside single quotes of a shell.
-fn quoted(path: &Path) -> String {
-    path.to_string_lossy().replace('\'', "'\\''")
 }
 
 impl LoginKeys for AuthorizedKeys {

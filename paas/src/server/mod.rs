@@ -38,7 +38,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use addons::Superuser;
 use api::{Failure, Kind};
-use control::services::Services;
+use control::services::{Services, spawn_critical};
 use control::store::Store;
 use control::{Control, ControlSettings};
 use model::{AppNumber, Secret};
@@ -129,16 +129,6 @@ pub async fn run(start: ServerStart, runs: Runs) -> Result<(), Failure> {
     }
     tracing::info!("the server ends");
     Ok(())
-}
-
-/// Critical tasks that begin before control does.
-fn spawn_critical(name: &'static str, task: impl Future<Output = ()> + Send + 'static, fatal: fn(&str)) {
-    let task = tokio::spawn(task);
-    tokio::spawn(async move {
-        if task.await.is_err_and(|error| error.is_panic()) {
-            fatal(name);
-        }
-    });
 }
 
 fn services_task(control: &Control, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
