@@ -142,6 +142,8 @@ async fn sweep(shared: Arc<Shared>) {
     }
 }
 
+/// An ordinary login's soft limit is 1,024, too few for a front door. It is low for the
+/// sake of `select`, which nothing here calls; who started this router may not have raised it.
 fn raise_descriptor_limit() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {

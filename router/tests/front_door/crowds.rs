@@ -9,7 +9,7 @@ use router::Timeouts;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::support::{App, Front, alone, get, resident, routes, within};
+use crate::support::{App, Front, alone, alone_with_files, get, resident, routes, within};
 
 fn visit(front: &Front) -> TcpStream {
     let mut stream = TcpStream::connect(front.address).expect("connected");
@@ -27,11 +27,8 @@ fn status(stream: &mut TcpStream) -> String {
 
 #[test]
 fn thousands_of_idle_connections_cost_little_memory() {
-    alone("crowds::thousands_of_idle_connections_cost_little_memory", async {
+    alone_with_files("crowds::thousands_of_idle_connections_cost_little_memory", 11_000, async {
         const COUNT: usize = 5_000;
-        let maximum = getrlimit(Resource::Nofile).maximum;
-        assert!(maximum.is_none_or(|limit| limit > 11_000), "this test opens 11,000 files: raise the hard limit of open files");
-        setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("raised");
         let front = Front::start().await;
         let app = App::saying("hello").await;
         front.serve("hello", &[app.port]).await;

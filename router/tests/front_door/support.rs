@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use model::{AppName, AppRoutes, InstanceId, Pool, ReleaseVersion, RoutedInstance, RunId};
 use router::{RouterClient, RouterError, RouterEvent, RouterOptions, Timeouts};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -40,6 +41,17 @@ pub(crate) fn alone(name: &str, body: impl Future<Output = ()>) {
         .expect("started");
     let shown = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && shown.contains("1 passed"), "{shown}");
+}
+
+/// [`alone`], with as many files as the hard limit allows: an ordinary login's soft
+/// limit of 1,024 leaves a router fewer clients than these tests bring.
+pub(crate) fn alone_with_files(name: &str, needed: u64, body: impl Future<Output = ()>) {
+    alone(name, async {
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        assert!(maximum.is_none_or(|limit| limit >= needed), "this test opens {needed} files: raise the hard limit of open files");
+        setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("raised");
+        body.await;
+    });
 }
 
 /// This process's resident memory in bytes.

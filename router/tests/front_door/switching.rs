@@ -7,7 +7,7 @@ use std::time::Duration;
 use model::{Pool, RoutedInstance};
 use tokio::sync::Notify;
 
-use crate::support::{App, Front, get, hurried, run, until, within};
+use crate::support::{App, Front, alone_with_files, get, hurried, run, until, within};
 
 /// Visits in a loop until told to stop; gives how many went well and what went wrong.
 fn load(front: &Front, stop: &Arc<AtomicBool>, keep_alive: bool) -> tokio::task::JoinHandle<(usize, Vec<String>)> {
@@ -147,29 +147,31 @@ async fn a_hold_that_is_too_long_ends_with_503_and_retry_after() {
     assert!(answer.text().contains("H20"));
 }
 
-#[tokio::test]
-async fn the_queue_of_held_requests_is_bounded() {
-    let front = Front::start().await;
-    front.route("hello", Pool::Hold { for_at_most_ms: 60_000 }).await;
-    let mut waiting = Vec::new();
-    for _ in 0..router::limits::HELD_PER_APP_MAX {
-        let mut wire = front.visit().await;
-        wire.send(get("hello")).await;
-        waiting.push(wire);
-    }
-    // The last of them may not be counted yet: the first that is too many tells.
-    within("a full queue", async {
-        loop {
+#[test]
+fn the_queue_of_held_requests_is_bounded() {
+    alone_with_files("switching::the_queue_of_held_requests_is_bounded", 2_000, async {
+        let front = Front::start().await;
+        front.route("hello", Pool::Hold { for_at_most_ms: 60_000 }).await;
+        let mut waiting = Vec::new();
+        for _ in 0..router::limits::HELD_PER_APP_MAX {
             let mut wire = front.visit().await;
             wire.send(get("hello")).await;
-            if let Ok(answer) = tokio::time::timeout(Duration::from_secs(2), wire.answer()).await {
-                assert_eq!(answer.status, 503);
-                assert!(answer.text().contains("H11"), "{}", answer.text());
-                return;
-            }
             waiting.push(wire);
         }
-    })
-    .await;
-    assert!(waiting.len() <= router::limits::HELD_PER_APP_MAX + 1);
+        // The last of them may not be counted yet: the first that is too many tells.
+        within("a full queue", async {
+            loop {
+                let mut wire = front.visit().await;
+                wire.send(get("hello")).await;
+                if let Ok(answer) = tokio::time::timeout(Duration::from_secs(2), wire.answer()).await {
+                    assert_eq!(answer.status, 503);
+                    assert!(answer.text().contains("H11"), "{}", answer.text());
+                    return;
+                }
+                waiting.push(wire);
+            }
+        })
+        .await;
+        assert!(waiting.len() <= router::limits::HELD_PER_APP_MAX + 1);
+    });
 }
