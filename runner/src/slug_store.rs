@@ -134,15 +134,12 @@ impl SlugStore {
             tracing::warn!(%error, folder, "a run folder could not be removed");
         }
         outcome?;
-        mark_ready(&mark).map_err(io_error)
+        on_disk(mark, mark_ready).await.map_err(io_error)
     }
 
     async fn remove_alone(&self, app: AppNumber, slug: SlugId) -> Result<(), SlugError> {
         let mark = self.mark(app, slug);
-        match std::fs::remove_file(&mark) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(SlugError::Io { slug, source: error }),
-            _ => {}
-        }
+        on_disk(mark.clone(), unmark).await.map_err(|source| SlugError::Io { slug, source })?;
         if std::fs::symlink_metadata(mark.with_extension("")).is_ok() {
             let subject = format!("releases/{slug}");
             self.runs.wipe(app, &subject).await.map_err(|source| SlugError::Start { slug, source })?;
@@ -211,11 +208,26 @@ async fn hear(complaints: OwnedFd) -> String {
     text.trim().chars().filter(|c| !c.is_control() || *c == '\n').collect()
 }
 
+/// Marks a tree that another process wrote. The mark itself need not be durable: a tree
+/// without one is unpacked again. But after a power cut none may stand beside half a tree,
+/// so the tree goes to the disk first, by way of the file system that both lie on: what is
+/// in it is the app's, and not opened here.
 fn mark_ready(mark: &Path) -> io::Result<()> {
-    std::fs::File::create(mark)?.sync_all()?;
-    // The tree itself was written by another process; the mark must not outlive it after a power cut.
-    if let Some(parent) = mark.parent() {
-        rustix::fs::syncfs(std::fs::File::open(parent)?)?;
+    let parent = mark.parent().ok_or(io::ErrorKind::InvalidFilename)?;
+    rustix::fs::syncfs(std::fs::File::open(parent)?)?;
+    std::fs::File::create(mark).map(drop)
+}
+
+/// Takes the mark away, durably: what happens to the tree next may reach the disk first.
+fn unmark(mark: &Path) -> io::Result<()> {
+    match std::fs::remove_file(mark) {
+        Ok(()) => std::fs::File::open(mark.parent().ok_or(io::ErrorKind::InvalidFilename)?)?.sync_all(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     }
-    Ok(())
+}
+
+/// Off the runtime: the disk may be busy for seconds.
+async fn on_disk(mark: PathBuf, act: fn(&Path) -> io::Result<()>) -> io::Result<()> {
+    tokio::task::spawn_blocking(move || act(&mark)).await.map_err(io::Error::other)?
 }
