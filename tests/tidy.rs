@@ -1,6 +1,9 @@
 //! What no compiler checks: who may import whom, how long files get, what may not be
 //! written into the repository.
 
+#[path = "tidy/commands.rs"]
+mod commands;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;

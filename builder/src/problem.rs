@@ -27,6 +27,9 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// How to fix a full disk.
+    pub const MAKE_ROOM: &str = "make room: `paas builds:cache purge`, `paas apps:destroy` of old apps; `paas status` shows what is free";
+
     /// A problem with what happened alone.
     pub fn new(code: &str, what: impl Into<String>) -> Self {
         Self { code: code.into(), what: what.into(), why: None, fix: None, file: None, line: None, column: None }

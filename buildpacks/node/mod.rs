@@ -191,7 +191,7 @@ fn hints() -> Vec<Hint> {
         Hint::new("code ENOTFOUND", network, "check the machine's DNS, then push again"),
         Hint::new("code EAI_AGAIN", network, "check the machine's DNS, then push again"),
         Hint::new("code ECONNREFUSED", network, "check the machine's network and proxy settings, then push again"),
-        Hint::new("code ENOSPC", "the disk is full", "free space: `paas disk` names what is large"),
+        Hint::new("code ENOSPC", "the disk is full", Problem::MAKE_ROOM),
     ]
 }
 

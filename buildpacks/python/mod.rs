@@ -176,7 +176,7 @@ fn hints() -> Vec<Hint> {
         ),
         Hint::new("Temporary failure in name resolution", network, "check the machine's DNS, then push again"),
         Hint::new("Failed to establish a new connection", network, "check the machine's network, then push again"),
-        Hint::new("No space left on device", "the disk is full", "free space: `paas disk` names what is large"),
+        Hint::new("No space left on device", "the disk is full", Problem::MAKE_ROOM),
     ]
 }
 

@@ -26,7 +26,7 @@ pub(super) fn detect(
     let Some(plan) = found else { return Err(unknown(&candidates, tree)) };
     emit(BuildEvent::Step(format!("{} app detected ({})", plan.language, plan.reason)));
     if !others.is_empty() {
-        emit(BuildEvent::Detail(format!("also looks like {}; `paas buildpacks:set NAME` picks another", others.join(", "))));
+        emit(BuildEvent::Detail(format!("also looks like {}; to build that, name {} in .slugignore", others.join(", "), plan.reason)));
     }
     plan.steps.iter().for_each(|step| emit(BuildEvent::Step(step.clone())));
     plan.warnings.iter().for_each(|warning| emit(BuildEvent::Problem(warning.clone())));
@@ -41,7 +41,7 @@ fn chosen<'a>(buildpacks: &[&'a dyn Buildpack], wanted: &[String]) -> Result<Vec
         buildpacks.iter().find(|buildpack| buildpack.name() == name).copied().ok_or_else(|| {
             let known: Vec<&str> = buildpacks.iter().map(|buildpack| buildpack.name()).collect();
             Problem::new("build.unknown_buildpack", format!("there is no buildpack `{name}`"))
-                .fix(format!("choose one of {}, or let it be detected: paas buildpacks:clear", known.join(", ")))
+                .fix(format!("choose one of {}", known.join(", ")))
         })
     };
     wanted.iter().map(find).collect()

@@ -75,7 +75,7 @@ fn slug_problem(error: &SlugError) -> Problem {
     let what = error.to_string();
     match error {
         SlugError::Scan(_) => Problem::system("slug.too_large", what, error).fix("name what the app does not need to run in .slugignore"),
-        SlugError::Write(_) => Problem::system("slug.unwritable", what, error).fix("free space: `paas disk` names what is large"),
+        SlugError::Write(_) => Problem::system("slug.unwritable", what, error).fix(Problem::MAKE_ROOM),
         SlugError::Manifest(_) => Problem::system("slug.manifest", what, error).fix("shorten the commands of the Procfile"),
     }
 }

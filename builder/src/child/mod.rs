@@ -187,7 +187,7 @@ fn done(plan: &BuildPlan, written: &crate::slug_writer::WrittenSlug, timings_ms:
 fn source_problem(error: &ArchiveError) -> Problem {
     match error {
         ArchiveError::Write { source, .. } if source.raw_os_error() == Some(rustix::io::Errno::NOSPC.raw_os_error()) => {
-            Problem::system("host.disk_full", "the disk is full", error).fix("free space: `paas disk` names what is large")
+            Problem::system("host.disk_full", "the disk is full", error).fix(Problem::MAKE_ROOM)
         }
         ArchiveError::Read(_) => Problem::system("source.cut_off", "the source did not arrive whole", error).fix("push again"),
         _ => Problem::system("source.refused", "the source cannot be unpacked", error).fix("take the file out of the commit"),

@@ -106,5 +106,5 @@ fn clear(cache: &CachePlan, app: &Path, emit: Emit<'_>) -> Result<(), Problem> {
 
 pub(super) fn problem(error: &CacheError) -> Problem {
     Problem::system("build.cache", error.to_string(), error)
-        .fix("clear it: `paas builds:cache purge`, then push again; `paas disk` shows what is full")
+        .fix("clear it: `paas builds:cache purge`, then push again; `paas status` shows whether the disk is full")
 }

@@ -4,3 +4,4 @@
 mod builds;
 mod plans;
 mod support;
+mod texts;
