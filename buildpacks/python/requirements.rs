@@ -61,15 +61,28 @@ impl Requirements {
             self.local |= !stays;
             return stays.then_some(path);
         }
-        let editable = line.starts_with("-e") || line.starts_with("--editable");
-        let is_path = line.starts_with(['.', '/']) || line.contains("file:");
-        self.local |= is_path || (editable && !line.contains("://"));
+        self.local |= is_from_a_path(line);
         if !line.starts_with('-') {
             let name: String = line.chars().take_while(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).collect();
             self.names.insert(name.to_ascii_lowercase().replace(['_', '.'], "-"));
         }
         None
     }
+}
+
+/// Whether pip would look into a file or folder that no key of a cache can see.
+fn is_from_a_path(line: &str) -> bool {
+    const PLACES: [&str; 7] = ["--editable", "-e", "--find-links", "-f", "--index-url", "--extra-index-url", "-i"];
+    const ARCHIVES: [&str; 6] = [".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"];
+    if line.contains("file:") {
+        return true;
+    }
+    if line.starts_with('-') {
+        return PLACES.iter().any(|option| line.starts_with(option)) && !line.contains("://");
+    }
+    // Markers and hashes come after what is installed.
+    let what = line.split([';', ' ']).next().unwrap_or_default();
+    !line.contains("://") && (what.starts_with('.') || what.contains('/') || ARCHIVES.iter().any(|end| what.ends_with(end)))
 }
 
 /// The file of `-r FILE`, `-rFILE`, `--requirement=FILE` and the same for constraints.
@@ -113,10 +126,21 @@ mod tests {
             ("-e git+https://h/x#egg=x", false),
             ("git+https://h/x", false),
             ("flask", false),
-            ("--find-links wheels", false),
+            ("flask==3.0 ; sys_platform == 'a/b' --hash=sha256:00", false),
+            ("x @ https://h/x-1.0.tar.gz", false),
+            ("vendor/x-1.0-py3-none-any.whl", true),
+            ("x-1.0.tar.gz", true),
+            ("--find-links wheels", true),
+            ("--find-links=./wheels", true),
+            ("-f wheels", true),
+            ("-fwheels", true),
+            ("-f https://h/wheels", false),
+            ("--extra-index-url https://h/simple", false),
+            ("--index-url=mirror/simple", true),
+            ("--only-binary :all:", false),
         ] {
             let tree = MemoryTree::from([("requirements.txt", line)]);
-            assert_eq!(Requirements::read(&tree).expect("reads").local, line != "--find-links wheels" && local, "{line}");
+            assert_eq!(Requirements::read(&tree).expect("reads").local, local, "{line}");
         }
     }
 }
