@@ -3,11 +3,9 @@
 //!
 //! How processes are run is the caller's: see [`ClusterHost`].
 
-mod driver;
 pub mod limits;
 pub mod postgres;
 
-pub use driver::postgres_driver;
 pub use postgres::{
     Binaries, BoxFuture, Cluster, ClusterError, ClusterHost, CommandOutput, Info, Layout, PgIdent, Settings, Superuser, Tenant,
     find_binaries, generate_password,

@@ -46,5 +46,3 @@ pub const VERSIONS_MAX: usize = 32;
 pub const MAJOR_VERSION_MIN: u32 = 13;
 /// Bytes of a command's output that an error shows.
 pub const SHOWN_OUTPUT_BYTES_MAX: usize = 2_000;
-/// Largest manifest or lockfile that is searched for a driver, in bytes.
-pub const MANIFEST_BYTES_MAX: usize = 16 * 1024 * 1024;

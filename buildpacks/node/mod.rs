@@ -12,7 +12,6 @@ use package::Package;
 
 /// Raised whenever the same files would make another `node_modules`.
 const VERSION: &str = "1";
-const DRIVERS: [&str; 6] = ["pg", "postgres", "pg-promise", "pg-native", "slonik", "pg-pool"];
 /// Scripts that `npm ci` runs and that may use any file of the app.
 const INSTALL_SCRIPTS: [&str; 6] = ["preinstall", "install", "postinstall", "prepublish", "preprepare", "prepare"];
 
@@ -41,7 +40,7 @@ impl Buildpack for Node {
         plan.path.push("node_modules/.bin".to_owned());
         plan.path.extend(node.path.parent().map(|folder| folder.display().to_string()));
         plan.host_paths = node.host_path.iter().map(|path| path.display().to_string()).collect();
-        plan.needs_postgresql = DRIVERS.iter().any(|driver| package.depends_on(driver));
+        plan.needs_postgresql = package.has_postgresql_driver();
         let npm = node.installer.clone();
         let with_npm = npm.as_ref().map_or_else(String::new, |npm| format!(", npm {npm}"));
         plan.steps.push(format!("Using Node.js {}{with_npm} ({})", node.version, chosen.why));

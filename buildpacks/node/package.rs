@@ -8,6 +8,8 @@ pub(super) struct Package {
     fields: Map<String, Value>,
 }
 
+/// Packages that are drivers of PostgreSQL.
+const DRIVERS: [&str; 8] = ["@databases/pg", "pg", "pg-native", "pg-pool", "pg-promise", "postgres", "slonik", "ts-postgres"];
 const DEPENDENCIES: [&str; 4] = ["dependencies", "optionalDependencies", "devDependencies", "peerDependencies"];
 
 impl Package {
@@ -45,8 +47,10 @@ impl Package {
         self.fields.get("engines")?.get("node")?.as_str()
     }
 
-    pub(super) fn depends_on(&self, name: &str) -> bool {
-        DEPENDENCIES[..2].iter().any(|kind| self.table(kind).is_some_and(|table| table.contains_key(name)))
+    /// Drivers count where they are installed for production.
+    pub(super) fn has_postgresql_driver(&self) -> bool {
+        let tables = DEPENDENCIES[..2].iter().filter_map(|kind| self.table(kind));
+        tables.flat_map(Map::keys).any(|name| DRIVERS.contains(&name.as_str()))
     }
 
     pub(super) fn has_dependencies(&self) -> bool {
@@ -67,5 +71,23 @@ impl Package {
 
     fn table(&self, kind: &str) -> Option<&Map<String, Value>> {
         self.fields.get(kind)?.as_object()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use builder::MemoryTree;
+
+    #[test]
+    fn drivers_of_postgresql_count_where_they_are_installed_for_production() {
+        let has_driver = |table: &str, name: &str| {
+            let text = format!(r#"{{"{table}": {{"{name}": "^8"}}}}"#);
+            let tree = MemoryTree::from([("package.json", text.as_str())]);
+            Package::read(&tree).expect("reads").expect("a package").has_postgresql_driver()
+        };
+        assert!(has_driver("dependencies", "pg") && has_driver("dependencies", "@databases/pg"));
+        assert!(has_driver("optionalDependencies", "pg-native"));
+        assert!(!has_driver("devDependencies", "pg") && !has_driver("dependencies", "sequelize"));
     }
 }

@@ -15,7 +15,6 @@ use requirements::Requirements;
 /// Raised whenever the same files would make another `.venv`.
 const VERSION: &str = "1";
 const VENV: &str = ".venv";
-const DRIVERS: [&str; 8] = ["psycopg", "psycopg-binary", "psycopg2", "psycopg2-binary", "asyncpg", "pg8000", "aiopg", "psycopg-c"];
 
 /// requirements.txt and pip.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +40,7 @@ impl Buildpack for Python {
         plan.env = environment();
         plan.path = vec![format!("{VENV}/bin")];
         plan.host_paths = chosen.interpreter.host_path.iter().map(|path| path.display().to_string()).collect();
-        plan.needs_postgresql = DRIVERS.iter().any(|driver| requirements.has(driver));
+        plan.needs_postgresql = requirements.has_postgresql_driver();
         frameworks::start(tree, &requirements, &mut plan)?;
         stages(&mut plan, chosen.interpreter, &requirements)?;
         Ok(Some(plan))

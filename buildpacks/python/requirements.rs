@@ -7,11 +7,30 @@ use builder::SourceTree;
 
 use crate::limits;
 
+/// Packages that are drivers of PostgreSQL.
+const DRIVERS: [&str; 11] = [
+    "aiopg",
+    "asyncpg",
+    "pg8000",
+    "psqlpy",
+    "psycopg",
+    "psycopg-binary",
+    "psycopg-c",
+    "psycopg2",
+    "psycopg2-binary",
+    "psycopg2cffi",
+    "py-postgresql",
+];
+/// Extras of other packages that pull one in.
+const DRIVER_EXTRAS: [&str; 6] = ["asyncpg", "postgres", "postgresql", "postgresql-asyncpg", "postgresql-psycopg", "psycopg"];
+
 /// requirements.txt and every file that it includes.
 #[derive(Debug, Default)]
 pub(super) struct Requirements {
     /// Normalised names of packages.
     names: BTreeSet<String>,
+    /// Normalised names of extras: `postgresql` of `sqlalchemy[postgresql]`.
+    extras: BTreeSet<String>,
     /// Path and content of each file.
     pub(super) files: Vec<(String, Vec<u8>)>,
     /// Something is installed from the repository itself, so any file may matter.
@@ -47,6 +66,10 @@ impl Requirements {
         self.names.contains(name)
     }
 
+    pub(super) fn has_postgresql_driver(&self) -> bool {
+        DRIVERS.iter().any(|driver| self.has(driver)) || DRIVER_EXTRAS.iter().any(|extra| self.extras.contains(*extra))
+    }
+
     /// Takes one line; returns a file that it includes.
     fn line(&mut self, line: &str, folder: &str) -> Option<String> {
         let line = line.split(" #").next().unwrap_or_default().trim();
@@ -63,11 +86,18 @@ impl Requirements {
         }
         self.local |= is_from_a_path(line);
         if !line.starts_with('-') {
-            let name: String = line.chars().take_while(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).collect();
-            self.names.insert(name.to_ascii_lowercase().replace(['_', '.'], "-"));
+            let end = line.find(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c))).unwrap_or(line.len());
+            self.names.insert(normal(&line[..end]));
+            let extras = line[end..].trim_start().strip_prefix('[').and_then(|rest| rest.split(']').next());
+            self.extras.extend(extras.unwrap_or_default().split(',').map(|extra| normal(extra.trim())));
         }
         None
     }
+}
+
+/// The name by which the package index knows a project: lower case, `-` for `-`, `_`, `.`.
+fn normal(name: &str) -> String {
+    name.to_ascii_lowercase().replace(['_', '.'], "-")
 }
 
 /// Whether pip would look into a file or folder that no key of a cache can see.
@@ -141,6 +171,30 @@ mod tests {
         ] {
             let tree = MemoryTree::from([("requirements.txt", line)]);
             assert_eq!(Requirements::read(&tree).expect("reads").local, local, "{line}");
+        }
+    }
+
+    #[test]
+    fn drivers_of_postgresql_are_found_in_every_spelling() {
+        let has_driver = |line: &str| {
+            let text = format!("# an app\nflask==3.0\n{line}\ngunicorn\n");
+            let tree = MemoryTree::from([("requirements.txt", text.as_str())]);
+            Requirements::read(&tree).expect("reads").has_postgresql_driver()
+        };
+        for line in [
+            "psycopg2-binary==2.9.9 --hash=sha256:00",
+            "Psycopg2_Binary>=2",
+            "  asyncpg ~= 0.29",
+            "psycopg[binary,pool]>=3.1",
+            "pg8000;python_version>'3.8'",
+            "psycopg @ https://h/x.whl",
+            "sqlalchemy[asyncio, postgresql]>=2",
+            "databases [postgresql]",
+        ] {
+            assert!(has_driver(line), "{line}");
+        }
+        for line in ["flask", "# psycopg2", "psycopg2x", "my-psycopg2", "-r psycopg2.txt", "sqlalchemy[asyncio]", "pg", "postgresql"] {
+            assert!(!has_driver(line), "{line}");
         }
     }
 }
