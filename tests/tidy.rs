@@ -3,9 +3,10 @@
 
 #[path = "tidy/commands.rs"]
 mod commands;
+#[path = "tidy/failures.rs"]
+mod failures;
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -69,7 +70,8 @@ fn without_tests(text: &str) -> &str {
 }
 
 fn is_test(file: &Path) -> bool {
-    file.components().any(|part| part.as_os_str() == "tests") || file.file_name().is_some_and(|name| name == "tests.rs")
+    let name = file.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    file.components().any(|part| part.as_os_str() == "tests") || name == "tests.rs" || name.ends_with("_tests.rs")
 }
 
 fn metadata() -> serde_json::Value {
@@ -241,59 +243,4 @@ fn every_example_says_what_it_shows_and_how() {
         let lockfile = text(&folder.join("package-lock.json"));
         assert!(!lockfile.contains("\"resolved\""), "{example}: its lockfile names a registry");
     }
-}
-
-/// A failure as the source words it: code, kind, what.
-fn failure_codes() -> BTreeMap<String, (String, String)> {
-    let mut codes = BTreeMap::new();
-    for file in files().into_iter().filter(|file| is_rust(file) && !is_test(file)) {
-        let text = text(&file);
-        let text = without_tests(&text);
-        for (at, start) in
-            text.match_indices("Failure::new(").chain(text.match_indices("Problem::new(")).chain(text.match_indices("Problem::system("))
-        {
-            let rest = text[at + start.len()..].trim_start();
-            let (kind, rest) = match rest.strip_prefix("Kind::") {
-                Some(rest) => rest.split_once(',').unwrap_or((rest, "")),
-                None => ("Failed", rest),
-            };
-            let Some((code, rest)) = literal(rest.trim_start()) else { continue };
-            let rest = rest.trim_start_matches([',', ' ', '\n']);
-            let what = literal(rest.strip_prefix("format!(").unwrap_or(rest)).map_or_else(|| "(says which)".to_owned(), |(what, _)| what);
-            codes.entry(code).or_insert((kind.to_owned(), what));
-        }
-    }
-    codes
-}
-
-/// The string literal that a piece of source starts with, and what follows it.
-fn literal(text: &str) -> Option<(String, &str)> {
-    let inner = text.strip_prefix('"')?;
-    let end = inner.match_indices('"').map(|(at, _)| at).find(|at| !inner[..*at].ends_with('\\'))?;
-    Some((inner[..end].replace("\\\"", "\""), &inner[end + 1..]))
-}
-
-/// `docs/errors.md` ends with this heading and the table of codes.
-const CODES_HEADING: &str = "## Failure codes\n";
-
-#[test]
-fn every_failure_code_is_documented() {
-    let file = Path::new("docs/errors.md");
-    let written = text(file);
-    let mut table = String::from("\n| code | kind | what |\n|---|---|---|\n");
-    for (code, (kind, what)) in failure_codes() {
-        writeln!(table, "| `{code}` | {} | {} |", words(&kind), what.replace('|', "\\|")).expect("text in memory");
-    }
-    let (head, found) = written.split_once(CODES_HEADING).expect("the heading of the table");
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(Path::new(TOP).join(file), format!("{head}{CODES_HEADING}{table}")).expect("docs/errors.md");
-    } else {
-        assert!(found == table, "docs/errors.md is not what the source says: UPDATE_DOCS=1 cargo test -p paas --test tidy");
-    }
-}
-
-/// `NotFound` as people read it: `not found`.
-fn words(kind: &str) -> String {
-    let spread: String = kind.chars().flat_map(|c| c.is_uppercase().then_some(' ').into_iter().chain(c.to_lowercase())).collect();
-    spread.trim().to_owned()
 }
