@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use crate::access::Actor;
 use crate::app::{AppHandle, AppIdentity, AppStart, RunnableRelease};
 use crate::services::Services;
+use crate::sessions::Sessions;
 use crate::store::{App, EventCode};
 use crate::turns::Cancellable;
 
@@ -46,6 +47,7 @@ pub struct Control {
     apps: RwLock<BTreeMap<AppName, AppHandle>>,
     pushes: Mutex<HashMap<AppNumber, u32>>,
     pub(crate) underway: Mutex<HashMap<AppNumber, Cancellable>>,
+    pub(crate) sessions: Sessions,
     /// `stop --all` is under way: what is started now would outlive it.
     pub(crate) stopping: AtomicBool,
 }
@@ -69,6 +71,7 @@ impl Control {
             apps: RwLock::default(),
             pushes: Mutex::default(),
             underway: Mutex::default(),
+            sessions: Sessions::default(),
             stopping: AtomicBool::new(false),
         });
         control.settle_interrupted().await?;

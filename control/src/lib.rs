@@ -13,6 +13,7 @@ pub mod rollout;
 pub mod routes;
 pub mod seams;
 pub mod services;
+mod sessions;
 pub mod store;
 pub mod story;
 pub mod turns;

@@ -63,6 +63,7 @@ impl Control {
         let number = app.map(|app| app.identity.number);
         let event = self.event(ask, EventCode::AccessRemoved, format!("{} lost access", remove.person));
         self.services.store.remove_access(&remove.person, number, event).await?;
+        self.sessions.end_of_person(&remove.person, number);
         self.publish_keys().await?;
         self.grants(None).await
     }

@@ -18,7 +18,7 @@ impl Control {
         let (sink, mut lines) = mpsc::channel::<Line>(WAITING_LINES_MAX);
         let read = self.services.logs.read(app.identity.name.clone(), app.identity.number, logs, sink);
         let pass_on = async {
-            let mut cancel = ask.cancel.clone();
+            let mut cancel = self.open_session(&ask.actor, &app, ask.cancel.clone());
             loop {
                 let line = tokio::select! {
                     line = lines.recv() => line,

@@ -6,7 +6,8 @@ use api::{Role, TABLE};
 use control::access::Actor;
 use serde_json::json;
 
-use super::support::{Site, app, lock};
+use super::support::engine::OneOffEnd;
+use super::support::{COMMIT_A, Site, app, lock, until};
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl anna@laptop";
 
@@ -105,6 +106,27 @@ fn a_key_gets_in_with_its_grant_and_goes_with_it() {
         server.ask(AccessRemove { person: "anna".to_owned(), app: None }).await.expect("removed");
         assert!(lock(&site.keys.keys).is_empty());
         assert_eq!(server.control.actor_of(&grant.fingerprint).await.expect_err("gone").code, "access.unknown_key");
+    });
+}
+
+#[test]
+fn taking_access_away_ends_what_that_person_has_open() {
+    let site = Site::new();
+    site.builders.commit(COMMIT_A, &[("web", "serve")]);
+    site.while_up(async |server| {
+        server.create("shop").await;
+        server.deploy("shop", COMMIT_A).await;
+        let add =
+            AccessAdd { person: "anna".to_owned(), public_key: KEY.to_owned(), role: "deployer".to_owned(), app: Some("shop".to_owned()) };
+        server.ask(add).await.expect("added");
+        *lock(&server.engine.one_off_end) = OneOffEnd::UntilKilled;
+        let hers = server.begin(person(Role::Deployer), "run", json!({"app": "shop", "command": ["top"]}));
+        let others = server.begin(Actor::Operator, "run", json!({"app": "shop", "command": ["top"]}));
+        until("both run", async || (lock(&server.engine.one_offs).len() == 2).then_some(())).await;
+        server.ask(AccessRemove { person: "anna".to_owned(), app: None }).await.expect("removed");
+        assert!(matches!(hers.answer.await, Ok(FromServer::Exit(137))));
+        server.settle().await;
+        assert!(!others.answer.is_finished());
     });
 }
 

@@ -8,7 +8,7 @@ use model::SlugId;
 
 use super::support::builders::{Outcome, slug_of};
 use super::support::instances::Boot;
-use super::support::server::Push;
+use super::support::pushes::Push;
 use super::support::{COMMIT_A, COMMIT_B, COMMIT_C, Server, Site, lock, until};
 
 const WEB: &[(&str, &str)] = &[("web", "serve")];

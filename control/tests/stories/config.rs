@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use api::Failure;
 use api::config::{Change, ChangeReply, Get};
+use control::access::Actor;
 
 use super::support::instances::Boot;
 use super::support::{COMMIT_A, COMMIT_B, Server, Site, lock, until};
@@ -124,18 +125,12 @@ fn a_change_whose_author_left_the_queue_is_never_made() {
         server.builders.held.send_replace(true);
         let push = server.begin_push("hello", COMMIT_A);
         until("the build runs", async || (lock(&server.builders.asked).len() == 1).then_some(())).await;
-        let (cancel, cancelled) = tokio::sync::watch::channel(false);
-        let (out, mut frames) = tokio::sync::mpsc::channel(16);
-        let (_signals, signals) = tokio::sync::mpsc::channel(1);
         let body = serde_json::json!({"app": "hello", "set": {"LATE": "1"}});
-        let actor = control::access::Actor::Operator;
-        let call = control::perform::Call { actor, operation: "config:set".to_owned(), body, stdio: None, out, cancel: cancelled, signals };
-        let control = server.control.clone();
-        let answer = tokio::spawn(async move { control.perform(call).await });
-        let waiting = frames.recv().await;
+        let mut asked = server.begin(Actor::Operator, "config:set", body);
+        let waiting = asked.frames.recv().await;
         assert!(matches!(waiting, Some(api::wire::FromServer::Line(line)) if line.contains("Waiting for another push")));
-        cancel.send_replace(true);
-        assert!(matches!(answer.await, Ok(api::wire::FromServer::Failure(failure)) if failure.code == "build.cancelled"));
+        asked.cancel.send_replace(true);
+        assert!(matches!(asked.answer.await, Ok(api::wire::FromServer::Failure(failure)) if failure.code == "build.cancelled"));
         server.builders.held.send_replace(false);
         assert!(push.task.await.expect("the push").result.is_ok());
         assert!(vars(&server).await.is_empty());
@@ -151,7 +146,7 @@ fn a_change_goes_on_to_its_end_when_nobody_waits_for_the_answer() {
         server.deploy("hello", COMMIT_A).await;
         {
             let body = serde_json::json!({"app": "hello", "set": {"COLOUR": "blue"}});
-            let mut conversation = Box::pin(server.converse(control::access::Actor::Operator, "config:set", body));
+            let mut conversation = Box::pin(server.converse(Actor::Operator, "config:set", body));
             let started = std::future::poll_fn(|context| std::task::Poll::Ready(conversation.as_mut().poll(context).is_pending()));
             assert!(started.await, "it takes a moment");
         }

@@ -1,10 +1,12 @@
 //! A box that outlives its servers, and one server of it.
 
+pub(crate) mod asks;
 pub(crate) mod builders;
 pub(crate) mod door;
 pub(crate) mod engine;
 pub(crate) mod instances;
 pub(crate) mod others;
+pub(crate) mod pushes;
 pub(crate) mod server;
 pub(crate) mod words;
 

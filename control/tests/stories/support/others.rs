@@ -13,7 +13,7 @@ use model::{AppName, AppNumber, Secret};
 use tokio::sync::mpsc;
 
 use super::lock;
-use super::server::source;
+use super::pushes::source;
 
 #[derive(Default)]
 pub(crate) struct FakeDatabases {

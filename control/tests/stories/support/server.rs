@@ -1,19 +1,11 @@
 //! One server: control on the site's store, asked as the doors ask it.
 
-use std::os::fd::OwnedFd;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use api::wire::FromServer;
-use api::{Failure, Operation};
-use control::access::Actor;
 use control::app::AppHandle;
-use control::deploy::{DeployRequest, Deployed};
-use control::perform::Call;
-use control::seams::Lines;
 use control::services::Services;
 use control::{Control, ControlSettings};
-use tokio::sync::{mpsc, watch};
 
 use super::builders::FakeBuilders;
 use super::door::FakeDoor;
@@ -34,24 +26,6 @@ pub(crate) struct Server {
     pub repositories: Arc<FakeRepositories>,
     pub logs: Arc<FakeLogs>,
     pub host: Arc<FakeHost>,
-}
-
-/// What the author of a push sees, and what comes of it.
-#[derive(Debug)]
-pub(crate) struct Pushed {
-    pub lines: Vec<String>,
-    pub result: Result<Option<Deployed>, Failure>,
-}
-
-/// A push under way.
-pub(crate) struct Push {
-    pub cancel: watch::Sender<bool>,
-    pub task: tokio::task::JoinHandle<Pushed>,
-}
-
-/// The end of a pipe that a tree would come through.
-pub(crate) fn source() -> OwnedFd {
-    std::io::pipe().expect("a pipe").0.into()
 }
 
 impl Server {
@@ -97,43 +71,6 @@ impl Server {
         self.control.find(&app(name)).expect("the app")
     }
 
-    /// Asks as the operator.
-    pub(crate) async fn ask<O: Operation>(&self, operation: O) -> Result<O::Reply, Failure> {
-        self.ask_as(Actor::Operator, operation).await
-    }
-
-    pub(crate) async fn ask_as<O: Operation>(&self, actor: Actor, operation: O) -> Result<O::Reply, Failure> {
-        let body = serde_json::to_value(operation).expect("a body");
-        match self.converse(actor, O::NAME, body).await.pop() {
-            Some(FromServer::Reply(reply)) => Ok(serde_json::from_value(reply).expect("the reply")),
-            Some(FromServer::Failure(failure)) => Err(failure),
-            other => panic!("{} answered {other:?}", O::NAME),
-        }
-    }
-
-    /// Every frame of a conversation; the last one is the answer.
-    pub(crate) async fn converse(&self, actor: Actor, operation: &str, body: serde_json::Value) -> Vec<FromServer> {
-        let (_keep, cancel) = watch::channel(false);
-        let (out, mut frames) = mpsc::channel(256);
-        let (_signals, signals) = mpsc::channel(1);
-        let call = Call { actor, operation: operation.to_owned(), body, stdio: None, out, cancel, signals };
-        let answer = self.control.perform(call);
-        tokio::pin!(answer);
-        let mut all = Vec::new();
-        let last = loop {
-            tokio::select! {
-                biased;
-                Some(frame) = frames.recv() => all.push(frame),
-                last = &mut answer => break last,
-            }
-        };
-        while let Ok(frame) = frames.try_recv() {
-            all.push(frame);
-        }
-        all.push(last);
-        all
-    }
-
     pub(crate) async fn create(&self, name: &str) {
         self.ask(api::apps::Create { name: Some(name.to_owned()), no_database: false }).await.expect("created");
     }
@@ -141,59 +78,6 @@ impl Server {
     pub(crate) async fn scale(&self, name: &str, words: &[&str]) {
         let changes = words.iter().map(|w| (*w).to_owned()).collect();
         self.ask(api::ps::Scale { app: name.to_owned(), changes }).await.expect("scaled");
-    }
-
-    /// Pushes as git's session does, and waits for the end.
-    pub(crate) async fn push(&self, name: &str, commit: &str) -> Pushed {
-        self.begin_push(name, commit).task.await.expect("the push")
-    }
-
-    /// A push that must go live.
-    pub(crate) async fn deploy(&self, name: &str, commit: &str) -> Pushed {
-        let pushed = self.push(name, commit).await;
-        assert!(matches!(pushed.result, Ok(Some(_))), "{pushed:?}");
-        pushed
-    }
-
-    pub(crate) fn begin_push(&self, name: &str, commit: &str) -> Push {
-        self.begin_push_with(name, commit, Arc::default(), false)
-    }
-
-    pub(crate) fn begin_push_with(&self, name: &str, commit: &str, reason: Arc<OnceLock<Failure>>, dry_run: bool) -> Push {
-        let (stop, cancel) = watch::channel(false);
-        let (control, app, commit) = (self.control.clone(), self.app(name), commit.to_owned());
-        let task = tokio::spawn(async move {
-            let (sender, mut receiver) = mpsc::channel(1_000);
-            let lines = Lines(sender);
-            let result = match control.turn(&app, &lines, &cancel).await {
-                Err(failure) => Err(failure),
-                Ok(turn) => {
-                    let lines = lines.clone();
-                    let request = DeployRequest {
-                        actor: "anna".to_owned(),
-                        commit,
-                        rebuild: false,
-                        dry_run,
-                        accept_5xx: false,
-                        lines,
-                        cancel,
-                        reason,
-                        turn,
-                    };
-                    control.deploy(&app, request, source()).await
-                }
-            };
-            if let Err(failure) = &result {
-                lines.failure(failure);
-            }
-            drop(lines);
-            let mut all = Vec::new();
-            while let Some(line) = receiver.recv().await {
-                all.push(line);
-            }
-            Pushed { lines: all, result }
-        });
-        Push { cancel: stop, task }
     }
 
     /// Waits until exactly these are alive: `web.1-v1 up`.

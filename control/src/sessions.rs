@@ -1,0 +1,65 @@
+//! What people have open with an app for as long as they like: pushes, fetches, `run`,
+//! `logs --tail`. It ends with their access and with the app.
+
+use std::sync::{Mutex, PoisonError};
+
+use model::AppNumber;
+use tokio::sync::watch;
+
+use crate::access::Actor;
+use crate::app::AppHandle;
+use crate::control::Control;
+use crate::seams::{Cancel, cancelled};
+
+/// The sessions that are open.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions(Mutex<Vec<Open>>);
+
+#[derive(Debug)]
+struct Open {
+    /// None for the operator, who cannot lose access.
+    person: Option<String>,
+    app: AppNumber,
+    end: watch::Sender<bool>,
+}
+
+impl Sessions {
+    /// Ends a person's sessions, with one app or with all.
+    pub(crate) fn end_of_person(&self, person: &str, app: Option<AppNumber>) {
+        self.end(|open| open.person.as_deref() == Some(person) && app.is_none_or(|app| app == open.app));
+    }
+
+    /// Ends everybody's sessions with an app.
+    pub(crate) fn end_of_app(&self, app: AppNumber) {
+        self.end(|open| open.app == app);
+    }
+
+    fn end(&self, which: impl Fn(&Open) -> bool) {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().filter(|open| which(open)).for_each(|open| drop(open.end.send_replace(true)));
+    }
+}
+
+impl Control {
+    /// Opens a session: what it returns is raised when the caller gives up, and when
+    /// the session must end. It is over when nobody holds that any more.
+    pub fn open_session(&self, actor: &Actor, app: &AppHandle, mut caller: Cancel) -> Cancel {
+        let end = watch::Sender::new(false);
+        let cancel = end.subscribe();
+        let person = match actor {
+            Actor::Operator => None,
+            Actor::Person { name, .. } => Some(name.clone()),
+        };
+        let mut all = self.sessions.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|open| !open.end.is_closed());
+        all.push(Open { person, app: app.identity.number, end: end.clone() });
+        drop(all);
+        tokio::spawn(async move {
+            tokio::select! {
+                () = cancelled(&mut caller) => drop(end.send_replace(true)),
+                () = end.closed() => {}
+            }
+        });
+        cancel
+    }
+}
