@@ -45,7 +45,6 @@ pub struct Control {
     /// One build at a time per box: what builds must not starve what serves.
     pub(crate) building: Arc<Semaphore>,
     apps: RwLock<BTreeMap<AppName, AppHandle>>,
-    pushes: Mutex<HashMap<AppNumber, u32>>,
     pub(crate) underway: Mutex<HashMap<AppNumber, Cancellable>>,
     pub(crate) sessions: Sessions,
     /// `stop --all` is under way: what is started now would outlive it.
@@ -69,7 +68,6 @@ impl Control {
             settings,
             building: Arc::new(Semaphore::new(1)),
             apps: RwLock::default(),
-            pushes: Mutex::default(),
             underway: Mutex::default(),
             sessions: Sessions::default(),
             stopping: AtomicBool::new(false),
@@ -208,35 +206,5 @@ impl Control {
     /// The folder of the repository that is the app, if not its top.
     pub async fn root_of(&self, app: &AppHandle) -> Result<Option<String>, Failure> {
         Ok(self.services.store.app(app.identity.number).await?.root)
-    }
-
-    /// Counts a push that runs, until the guard is dropped.
-    pub fn push_guard(self: &Arc<Self>, number: AppNumber) -> PushGuard {
-        *self.pushes.lock().unwrap_or_else(PoisonError::into_inner).entry(number).or_default() += 1;
-        PushGuard { control: self.clone(), number }
-    }
-
-    /// Whether no other push of this app runs, so that leftovers may be removed.
-    pub fn is_last_push(&self, number: AppNumber) -> bool {
-        self.pushes.lock().unwrap_or_else(PoisonError::into_inner).get(&number).is_none_or(|count| *count <= 1)
-    }
-}
-
-/// A push that runs.
-#[derive(Debug)]
-pub struct PushGuard {
-    control: Arc<Control>,
-    number: AppNumber,
-}
-
-impl Drop for PushGuard {
-    fn drop(&mut self) {
-        let mut pushes = self.control.pushes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = pushes.get_mut(&self.number) {
-            *count -= 1;
-            if *count == 0 {
-                pushes.remove(&self.number);
-            }
-        }
     }
 }

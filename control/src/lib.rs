@@ -8,6 +8,7 @@ pub mod deploy;
 pub mod limits;
 pub mod perform;
 pub mod push;
+mod pushing;
 mod records;
 pub mod rollout;
 pub mod routes;
@@ -18,4 +19,5 @@ pub mod store;
 pub mod story;
 pub mod turns;
 
-pub use control::{Control, ControlSettings, PushGuard};
+pub use control::{Control, ControlSettings};
+pub use pushing::Pushing;

@@ -37,6 +37,8 @@ pub const QUIET_MAX: Duration = Duration::from_secs(10);
 pub const CLOSE_MAX: Duration = Duration::from_secs(90);
 /// While a destroy waits for its turn, whoever has it is cancelled this often.
 pub const CANCEL_AGAIN: Duration = Duration::from_secs(1);
+/// Sessions that were told to end are gone within this, or are stuck.
+pub const SESSIONS_END_MAX: Duration = Duration::from_secs(30);
 /// Removing what is left of one destroyed app; tried again at the next start.
 pub const WIPE_MAX: Duration = Duration::from_mins(2);
 /// Longest line of an app that a refusal repeats, in characters.

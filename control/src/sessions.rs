@@ -35,8 +35,9 @@ impl Sessions {
     }
 
     fn end(&self, which: impl Fn(&Open) -> bool) {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.iter().filter(|open| which(open)).for_each(|open| drop(open.end.send_replace(true)));
+        for open in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(|open| which(open)) {
+            open.end.send_replace(true);
+        }
     }
 }
 
@@ -56,7 +57,7 @@ impl Control {
         drop(all);
         tokio::spawn(async move {
             tokio::select! {
-                () = cancelled(&mut caller) => drop(end.send_replace(true)),
+                () = cancelled(&mut caller) => { end.send_replace(true); }
                 () = end.closed() => {}
             }
         });

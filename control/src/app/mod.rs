@@ -111,6 +111,8 @@ pub struct AppHandle {
     pub view: watch::Receiver<AppView>,
     /// Held from the start of a build to the end of its switch: one at a time per app.
     pub deploying: Arc<tokio::sync::Mutex<()>>,
+    /// Read while git runs for a push, written by whoever removes something of its repository.
+    pub(crate) pushing: Arc<tokio::sync::RwLock<()>>,
 }
 
 /// With what a task starts.
@@ -141,7 +143,13 @@ impl AppHandle {
         let task = task::AppTask::new(services.clone(), start, commands.clone());
         let view = task.view();
         services.spawn_critical("app task", task.run(mailbox, reload.clone()));
-        Self { identity, commands, reload, view, deploying: Arc::default() }
+        Self { identity, commands, reload, view, deploying: Arc::default(), pushing: Arc::default() }
+    }
+
+    /// Starts the task of the same app anew, when its own has ended. Git of a push that
+    /// came to the old one may still be in the repository.
+    pub(crate) fn succeeded_by(&self, services: &Arc<Services>, start: AppStart) -> Self {
+        Self { pushing: self.pushing.clone(), ..Self::start(services, start) }
     }
 
     /// The stored scale, or whether it is stopped, has changed: the task reads both again.

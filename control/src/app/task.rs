@@ -106,7 +106,7 @@ impl AppTask {
                 () = at(deadline) => self.give_up_closing(),
             }
             self.publish_view();
-            if self.closed() {
+            if self.closed(&mut mailbox) {
                 return;
             }
         }
@@ -197,12 +197,14 @@ impl AppTask {
         self.publish_target();
     }
 
-    fn closed(&mut self) -> bool {
+    /// Whoever waited for the end finds that nobody gets in any more.
+    fn closed(&mut self, mailbox: &mut mpsc::Receiver<AppCommand>) -> bool {
         let empty = self.releases.is_empty() && self.observed.instances.iter().all(|i| i.run.is_none());
         match self.closing.take_if(|_| empty) {
             None => false,
             Some(Closing { reply, .. }) => {
                 self.services.front_door.delete(&self.identity.name);
+                mailbox.close();
                 let _ = reply.send(());
                 true
             }

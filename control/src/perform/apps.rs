@@ -10,7 +10,7 @@ use super::Ask;
 use super::rows::process_words;
 use crate::app::AppHandle;
 use crate::control::Control;
-use crate::limits::{CANCEL_AGAIN, WIPE_MAX};
+use crate::limits::{CANCEL_AGAIN, SESSIONS_END_MAX, WIPE_MAX};
 use crate::seams::{Cancel, Lines};
 use crate::store::{App, AppSetting, DatabaseKind, EventCode, NewApp, NewEvent};
 use crate::turns::Turn;
@@ -165,7 +165,7 @@ impl Control {
             tracing::error!(app = %app.identity.name, %failure, "the app's task had ended before its new one started");
         }
         self.forget(&app.identity.name);
-        let handle = AppHandle::start(&self.services, start);
+        let handle = app.succeeded_by(&self.services, start);
         self.insert(handle.clone());
         // What was scaled or stopped between the look and the start.
         handle.reload();
@@ -185,6 +185,10 @@ impl Control {
         let event = self.event(ask, EventCode::AppDestroyed, format!("{name} was destroyed"));
         self.services.store.destroy_app(app.identity.number, event).await?;
         self.forget(name);
+        self.sessions.end_of_app(app.identity.number);
+        if tokio::time::timeout(SESSIONS_END_MAX, app.pushing.write()).await.is_err() {
+            tracing::warn!(app = %name, "git of a push is still in the repository of a destroyed app");
+        }
         self.wipe_destroyed().await;
         self.publish_keys().await?;
         Ok(DestroyReply { name: name.to_string() })

@@ -9,6 +9,7 @@ mod interrupted;
 mod processes;
 mod pushes;
 mod releases;
+mod repositories;
 mod routes;
 mod support;
 mod switching;

@@ -53,8 +53,8 @@ async fn serve_git(control: &Arc<Control>, actor: &Actor, git: Git, stdio: Stdio
         return Ok(until_end(session.as_ref(), cancel).await);
     }
     let (stream, descriptors, trace) = conversation().map_err(|error| plumbing(&error))?;
+    let pushing = control.push_arrived(&app).await?;
     let session: Arc<dyn Session> = repositories.serve(number, git.verb, git.protocol, stdio, Some(descriptors)).await?.into();
-    let _running = control.push_guard(number);
     let trace = tokio::spawn(pack_trace::pack_was_refused(trace));
     let messages = listen(stream.clone());
     let stream = HookSocket { stream, sending: Arc::default() };
@@ -62,9 +62,7 @@ async fn serve_git(control: &Arc<Control>, actor: &Actor, git: Git, stdio: Stdio
     let end = push.run().await;
     // Only what ended before its hook could speak can have been refused by git itself.
     let refused = matches!(end, End::Unheard(_)) && matches!(trace.await, Ok(Ok(true)));
-    if control.is_last_push(number) {
-        repositories.clean(number).await;
-    }
+    control.push_ended(&app, pushing).await;
     if refused {
         let failure = refused_by_git();
         control.refuse_push(&app, actor.name(), UNKNOWN_COMMIT, &failure).await;

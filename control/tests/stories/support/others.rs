@@ -10,7 +10,7 @@ use api::logs::{Line, Logs};
 use api::{Failure, Kind};
 use control::seams::{AppLogs, BoxFuture, Database, Databases, Host, Lines, LoginKeys, PushDescriptors, Repositories, Session, Stdio};
 use model::{AppName, AppNumber, Secret};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::lock;
 use super::pushes::source;
@@ -72,6 +72,10 @@ pub(crate) struct FakeRepositories {
     pub refs: Mutex<BTreeMap<String, String>>,
     /// Whose were made, each time.
     pub created: Mutex<Vec<AppNumber>>,
+    /// Whose leftovers were removed, each time.
+    pub cleaned: Mutex<Vec<AppNumber>>,
+    /// Cleaning takes as long as this is true.
+    pub cleaning_held: watch::Sender<bool>,
 }
 
 impl Repositories for FakeRepositories {
@@ -110,8 +114,12 @@ impl Repositories for FakeRepositories {
         Box::pin(async { Err(Failure::new(Kind::Internal, "internal", "no story pushes through git")) })
     }
 
-    fn clean(&self, _: AppNumber) -> BoxFuture<'_, ()> {
-        Box::pin(async {})
+    fn clean(&self, number: AppNumber) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let mut held = self.cleaning_held.subscribe();
+            lock(&self.cleaned).push(number);
+            let _ = held.wait_for(|held| !held).await;
+        })
     }
 }
 
