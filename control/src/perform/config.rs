@@ -91,7 +91,7 @@ impl Control {
             lines: ask.lines.clone(),
             cancel: underway.cancel(),
         };
-        match self.switch(app, switch).await {
+        match underway.while_wanted(ask.cancel.clone(), self.switch(app, switch)).await {
             Ok(()) => Ok(version.to_string()),
             Err(failure) => {
                 Err(refused_change(failure, &format!("{keys} not saved"), "look at `paas logs`, correct the value and set it again"))

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use api::Failure;
 use api::config::{Change, ChangeReply, Get};
+use api::wire::FromServer;
 use control::access::Actor;
 
 use super::support::instances::Boot;
@@ -128,9 +129,9 @@ fn a_change_whose_author_left_the_queue_is_never_made() {
         let body = serde_json::json!({"app": "hello", "set": {"LATE": "1"}});
         let mut asked = server.begin(Actor::Operator, "config:set", body);
         let waiting = asked.frames.recv().await;
-        assert!(matches!(waiting, Some(api::wire::FromServer::Line(line)) if line.contains("Waiting for another push")));
+        assert!(matches!(waiting, Some(FromServer::Line(line)) if line.contains("Waiting for another push")));
         asked.cancel.send_replace(true);
-        assert!(matches!(asked.answer.await, Ok(api::wire::FromServer::Failure(failure)) if failure.code == "build.cancelled"));
+        assert!(matches!(asked.answer.await, Ok(FromServer::Failure(failure)) if failure.code == "build.cancelled"));
         server.builders.held.send_replace(false);
         assert!(push.task.await.expect("the push").result.is_ok());
         assert!(vars(&server).await.is_empty());
@@ -151,5 +152,23 @@ fn a_change_goes_on_to_its_end_when_nobody_waits_for_the_answer() {
             assert!(started.await, "it takes a moment");
         }
         until("the change is live", async || (server.releases("hello").await == ["v2 current", "v1 superseded"]).then_some(())).await;
+    });
+}
+
+#[test]
+fn a_change_whose_author_gave_up_during_its_switch_is_not_saved() {
+    let site = Site::new();
+    site.builders.commit(COMMIT_A, WEB);
+    site.while_up(async |server| {
+        server.create("hello").await;
+        server.deploy("hello", COMMIT_A).await;
+        site.builders.boot(COMMIT_A, "web", Boot::Hang);
+        let asked = server.begin(Actor::Operator, "config:set", serde_json::json!({"app": "hello", "set": {"COLOUR": "blue"}}));
+        server.alive(&["web.1-v1 up", "web.1-v2 starting"]).await;
+        asked.cancel.send_replace(true);
+        let Ok(FromServer::Failure(failure)) = asked.answer.await else { panic!("it was refused") };
+        assert_eq!(failure.what, "v2 refused (cancelled); v1 keeps serving; COLOUR not saved");
+        assert!(vars(&server).await.is_empty());
+        server.alive(&["web.1-v1 up"]).await;
     });
 }

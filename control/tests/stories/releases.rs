@@ -99,3 +99,23 @@ fn a_rollback_keeps_the_scale_of_the_types_it_knows() {
         server.alive(&["web.1-v3 up", "web.2-v3 up"]).await;
     });
 }
+
+#[test]
+fn a_rollback_whose_author_gave_up_during_its_switch_is_not_made() {
+    let site = Site::new();
+    site.builders.commit(COMMIT_A, &[("web", "serve")]);
+    site.builders.commit(COMMIT_B, &[("web", "serve")]);
+    site.while_up(async |server| {
+        server.create("hello").await;
+        server.deploy("hello", COMMIT_A).await;
+        server.deploy("hello", COMMIT_B).await;
+        server.alive(&["web.1-v2 up"]).await;
+        site.builders.boot(COMMIT_A, "web", Boot::Hang);
+        let asked = server.begin(control::access::Actor::Operator, "rollback", serde_json::json!({"app": "hello"}));
+        server.alive(&["web.1-v2 up", "web.1-v3 starting"]).await;
+        asked.cancel.send_replace(true);
+        let Ok(api::wire::FromServer::Failure(failure)) = asked.answer.await else { panic!("it was refused") };
+        assert_eq!(failure.what, "v3 refused (cancelled); v2 keeps serving; nothing was rolled back");
+        server.alive(&["web.1-v2 up"]).await;
+    });
+}
