@@ -8,7 +8,7 @@ use api::{Failure, Kind};
 use builder::source::{self, ExportError, ExportLimits};
 use git2::Repository;
 
-use super::protocol::{SOURCE_UNREAD, SourceDone};
+use super::protocol::{SourceDone, source_unread};
 use crate::descriptors;
 
 /// Where the profile Export has the tar go.
@@ -25,7 +25,7 @@ pub fn export_to_descriptor(path: &Path, commit: &str, folder: Option<&str>) -> 
 pub fn export(repository: &Repository, commit: &str, folder: Option<&str>, out: impl Write) -> Result<SourceDone, Failure> {
     let summary = source::export_folder(repository, commit, folder, BufWriter::new(out), &ExportLimits::default()).map_err(|error| {
         if matches!(&error, ExportError::Write(error) if error.kind() == io::ErrorKind::BrokenPipe) {
-            return Failure::new(Kind::Failed, SOURCE_UNREAD, "the build ended before it had read its source");
+            return source_unread();
         }
         let problem = error.problem();
         let failure = Failure::new(Kind::Refused, &problem.code, problem.what);

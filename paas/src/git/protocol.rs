@@ -9,13 +9,11 @@
 //! hook ◀─ Line ×n, Verdict ──── server
 //! ```
 
-use api::Failure;
+use api::{Failure, Kind};
 use serde::{Deserialize, Serialize};
 
 /// The version of this conversation.
 pub const VERSION: u32 = 1;
-/// The code of the failure of an export whose reader is gone: whoever closed the pipe knows why.
-pub const SOURCE_UNREAD: &str = "source.unread";
 /// The environment variable that names the inherited socket's descriptor.
 pub const HOOK_DESCRIPTOR_VARIABLE: &str = "PAAS_HOOK_FD";
 
@@ -113,6 +111,16 @@ pub enum ObjectKind {
     Tree,
     /// A file's content.
     Blob,
+}
+
+/// The failure of an export whose reader is gone.
+pub fn source_unread() -> Failure {
+    Failure::new(Kind::Failed, "source.unread", "the build ended before it had read its source")
+}
+
+/// Whether an export failed for that alone: whoever closed the pipe knows why.
+pub fn is_source_unread(failure: &Failure) -> bool {
+    failure.code == "source.unread"
 }
 
 /// A tree that was sent in full.

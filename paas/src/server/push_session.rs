@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::git_session::{HOOK_END_MAX, killed};
 use super::socket::send_message;
-use crate::git::protocol::{FromHook, Hello, ObjectKind, SOURCE_UNREAD, ToHook};
+use crate::git::protocol::{FromHook, Hello, ObjectKind, ToHook, is_source_unread};
 
 /// The hook takes a question or the last lines and the verdict within this: a client that was
 /// suspended must not keep the app's turn.
@@ -224,7 +224,7 @@ impl Push {
                 message = self.messages.recv(), if listening => match message {
                     Some(FromHook::SourceDone(done)) => done.warnings.iter().for_each(|warning| lines.problem(warning)),
                     // The build closed its end, and knows why.
-                    Some(FromHook::SourceFailed(failure)) if failure.code == SOURCE_UNREAD => {}
+                    Some(FromHook::SourceFailed(failure)) if is_source_unread(&failure) => {}
                     Some(FromHook::SourceFailed(failure)) => {
                         let _ = reason.set(failure);
                         listening = false;

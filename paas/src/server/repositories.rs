@@ -14,7 +14,7 @@ use runner::runs::{Output, Runs};
 
 use super::git_runs::{GIT_ENVIRONMENT, GitRuns};
 use super::internal_run::{RunSession, plumbing, spec};
-use crate::git::protocol::{HOOK_DESCRIPTOR_VARIABLE, SOURCE_UNREAD, SourceDone};
+use crate::git::protocol::{HOOK_DESCRIPTOR_VARIABLE, SourceDone, is_source_unread};
 
 /// A helper that takes longer is stuck.
 const HELPER_MAX: Duration = Duration::from_mins(1);
@@ -85,7 +85,7 @@ impl Repositories for LocalRepositories {
                 match sent {
                     Ok(sent) => sent.warnings.iter().for_each(|warning| lines.problem(warning)),
                     // The build closed its end, and knows why.
-                    Err(failure) if failure.code == SOURCE_UNREAD => {}
+                    Err(failure) if is_source_unread(&failure) => {}
                     Err(failure) => {
                         let _ = reason.set(failure);
                     }
