@@ -268,7 +268,7 @@ pub trait AppLogs: Send + Sync {
     /// A line of paas about an app: `process` is `web.1`, `deploy`.
     fn write(&self, number: AppNumber, process: &str, text: &str);
     /// Sends what was asked for into `sink`, then, with `tail`, goes on until it is closed.
-    fn read(&self, app: AppName, number: AppNumber, query: Logs, sink: mpsc::Sender<Line>) -> BoxFuture<'_, Result<(), Failure>>;
+    fn read(&self, number: AppNumber, query: Logs, sink: mpsc::Sender<Line>) -> BoxFuture<'_, Result<(), Failure>>;
 }
 
 /// Keys that may log in over SSH.

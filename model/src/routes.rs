@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use crate::{AppName, Hostname, RunId};
+use crate::{AppName, AppNumber, Hostname, RunId};
 
 /// One place that can answer: a run that passed its check, on a port of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub enum Pool {
 pub struct AppRoutes {
     /// The app.
     pub app: AppName,
+    /// Its number: what lasts is written under it, since a name may pass to another app.
+    pub number: AppNumber,
     /// Host names that lead here.
     pub hosts: Vec<Hostname>,
     /// The app's lasting port, which needs no name.

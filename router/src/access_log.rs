@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use logs::Stream;
 use logs::segment::{Limits, Writer};
-use model::AppName;
+use model::AppNumber;
 
 use crate::limits;
 
@@ -36,7 +36,7 @@ enum Entry {
 
 #[derive(Debug)]
 struct Line {
-    app: Option<AppName>,
+    app: Option<AppNumber>,
     time_unix_us: i64,
     text: Vec<u8>,
 }
@@ -52,8 +52,8 @@ impl AccessLog {
     }
 
     /// Adds the line of a request that ended now.
-    pub(crate) fn add(&self, app: Option<&AppName>, record: &Record<'_>) {
-        let line = Line { app: app.cloned(), time_unix_us: now_unix_us(), text: record.line() };
+    pub(crate) fn add(&self, app: Option<AppNumber>, record: &Record<'_>) {
+        let line = Line { app, time_unix_us: now_unix_us(), text: record.line() };
         if self.sender.try_send(Entry::Line(line)).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -113,7 +113,7 @@ fn append(writer: &mut Writer, line: &Line, dropped: &AtomicU64) {
         let text = format!("at=warning desc=\"{lost} lines of this log were dropped\"");
         put(writer, "", line.time_unix_us, text.as_bytes());
     }
-    put(writer, line.app.as_ref().map_or("", |app| app.as_str()), line.time_unix_us, &line.text);
+    put(writer, &line.app.map(|app| app.to_string()).unwrap_or_default(), line.time_unix_us, &line.text);
 }
 
 fn put(writer: &mut Writer, subject: &str, time_unix_us: i64, text: &[u8]) {

@@ -14,7 +14,7 @@
 //! version and the one before; unknown fields and frames are ignored. `Listen` brings
 //! one descriptor on its first byte (SCM_RIGHTS).
 
-use model::{AppName, AppRoutes, InstanceId, Invalid, Pool, ReleaseVersion, RoutedInstance, RunId};
+use model::{AppName, AppNumber, AppRoutes, InstanceId, Invalid, Pool, ReleaseVersion, RoutedInstance, RunId};
 use serde::{Deserialize, Serialize};
 
 use crate::limits;
@@ -167,6 +167,8 @@ pub struct WireRun {
 pub struct WireRoutes {
     /// The app.
     pub app: String,
+    /// Its number.
+    pub number: u32,
     /// Host names that lead to it.
     pub hosts: Vec<String>,
     /// Its lasting port.
@@ -230,7 +232,13 @@ impl From<&AppRoutes> for WireRoutes {
             Pool::Crashed => WirePool::Crashed,
             Pool::Stopped => WirePool::Stopped,
         };
-        Self { app: routes.app.to_string(), hosts: routes.hosts.iter().map(ToString::to_string).collect(), port: routes.port, pool }
+        Self {
+            app: routes.app.to_string(),
+            number: routes.number.0,
+            hosts: routes.hosts.iter().map(ToString::to_string).collect(),
+            port: routes.port,
+            pool,
+        }
     }
 }
 
@@ -247,7 +255,7 @@ impl TryFrom<&WireRoutes> for AppRoutes {
             WirePool::Stopped => Pool::Stopped,
         };
         let hosts = wire.hosts.iter().map(|host| host.parse()).collect::<Result<_, Invalid>>()?;
-        Ok(Self { app: wire.app.parse()?, hosts, port: wire.port, pool })
+        Ok(Self { app: wire.app.parse()?, number: AppNumber(wire.number), hosts, port: wire.port, pool })
     }
 }
 
@@ -298,6 +306,7 @@ mod tests {
         let run = RunId { instance, version: ReleaseVersion(7), number: 42 };
         AppRoutes {
             app,
+            number: AppNumber(3),
             hosts: vec!["hello.box.example".parse().expect("host")],
             port: 8101,
             pool: Pool::Serve(vec![RoutedInstance { run, port: 20017 }]),

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
-use model::{AppName, AppRoutes, Pool, RunId};
+use model::{AppName, AppNumber, AppRoutes, Pool, RunId};
 use tokio::sync::{Notify, watch};
 
 use crate::instance::{Instance, Surroundings};
@@ -32,6 +32,8 @@ pub(crate) enum LivePool {
 pub(crate) struct App {
     /// Its name.
     pub(crate) name: AppName,
+    /// Its number; another one is another app, whatever its name.
+    pub(crate) number: AppNumber,
     /// What to do with a request.
     pub(crate) pool: ArcSwap<LivePool>,
     /// Told after each change of `pool`.
@@ -61,6 +63,13 @@ pub(crate) struct Routes {
     known: Mutex<Known>,
     serving: watch::Sender<bool>,
     surroundings: Arc<Surroundings>,
+}
+
+impl Table {
+    /// The app of these routes, if it is there already.
+    fn same(&self, routes: &AppRoutes) -> Option<Arc<App>> {
+        self.apps.get(&routes.app).filter(|app| app.number == routes.number).cloned()
+    }
 }
 
 impl Routes {
@@ -100,7 +109,7 @@ impl Routes {
         let old = self.table.load_full();
         let mut table = Table::default();
         for routes in &apps {
-            let app = old.apps.get(&routes.app).cloned().unwrap_or_else(|| new_app(&routes.app));
+            let app = old.same(routes).unwrap_or_else(|| new_app(routes));
             table.hosts.extend(routes.hosts.iter().map(|host| (host.to_string(), app.clone())));
             table.apps.insert(routes.app.clone(), app);
         }
@@ -109,7 +118,7 @@ impl Routes {
         let retired: Vec<_> = apps.iter().flat_map(|routes| self.fill(&mut known, &table.apps[&routes.app], &routes.pool)).collect();
         self.table.store(table.clone());
         retire(&retired);
-        for (_, app) in old.apps.iter().filter(|(name, _)| !table.apps.contains_key(*name)) {
+        for (_, app) in old.apps.iter().filter(|(name, app)| table.apps.get(*name).is_none_or(|new| new.number != app.number)) {
             empty(app);
         }
         known.routes = apps.into_iter().map(|routes| (routes.app.clone(), routes)).collect();
@@ -125,19 +134,22 @@ impl Routes {
         in_order(&known, seq)?;
         let old = self.table.load_full();
         let before = known.routes.get(&routes.app).map(|known| &known.hosts);
-        let app = old.apps.get(&routes.app).cloned().unwrap_or_else(|| new_app(&routes.app));
+        let same = old.same(&routes);
+        let same_hosts = same.is_some() && before == Some(&routes.hosts);
+        let app = same.unwrap_or_else(|| new_app(&routes));
         let taken = |host: &&model::Hostname| old.hosts.get(host.as_str()).is_some_and(|other| other.name != routes.app);
         if let Some(host) = routes.hosts.iter().find(taken) {
             return Err(format!("{host} leads to two apps"));
         }
-        let same_hosts = before == Some(&routes.hosts);
         let retired = self.fill(&mut known, &app, &routes.pool);
         if !same_hosts {
             let mut table = (*old).clone();
             table.hosts.retain(|_, other| other.name != routes.app);
             table.hosts.extend(routes.hosts.iter().map(|host| (host.to_string(), app.clone())));
-            table.apps.insert(routes.app.clone(), app);
+            let replaced = table.apps.insert(routes.app.clone(), app.clone());
             self.table.store(Arc::new(table));
+            // Whoever waits for an app that had this name waits in vain.
+            replaced.iter().filter(|old| old.number != app.number).for_each(|old| empty(old));
         }
         retire(&retired);
         known.routes.insert(routes.app.clone(), routes);
@@ -204,8 +216,14 @@ impl Routes {
     }
 }
 
-fn new_app(name: &AppName) -> Arc<App> {
-    Arc::new(App { name: name.clone(), pool: ArcSwap::from_pointee(LivePool::Gone), changed: Notify::new(), held: AtomicUsize::new(0) })
+fn new_app(routes: &AppRoutes) -> Arc<App> {
+    Arc::new(App {
+        name: routes.app.clone(),
+        number: routes.number,
+        pool: ArcSwap::from_pointee(LivePool::Gone),
+        changed: Notify::new(),
+        held: AtomicUsize::new(0),
+    })
 }
 
 fn empty(app: &App) {

@@ -311,7 +311,7 @@ impl Visit<'_> {
             bytes,
             protocol: "http",
         };
-        self.shared.access.add(self.app.as_ref().map(|app| &app.name), &record);
+        self.shared.access.add(self.app.as_ref().map(|app| app.number), &record);
     }
 }
 

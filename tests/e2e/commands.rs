@@ -159,6 +159,8 @@ fn an_app_can_be_renamed_and_keeps_serving() {
     let host = Host::start();
     let app = small::serve(&host, "small");
     let port = lasting_port(&app);
+    host.get("small", "/before-the-rename");
+    app.wait_for_log("/before-the-rename", SOON);
     app.paas(&["apps:rename", "large"]).expect_ok();
     assert_eq!(host.facts("large")["version"], "one");
     assert_eq!(lasting_port(&app), port);
@@ -166,4 +168,11 @@ fn an_app_can_be_renamed_and_keeps_serving() {
         Request::get("anything.example", "/").send(port).is_ok_and(|answer| answer.status == 200).then_some(())
     });
     wait_until("the old name is gone", SOON, || (host.get("small", "/").status == 404).then_some(()));
+    // What the router wrote stays with the app, and does not pass to another of its old name.
+    app.wait_for_log("/before-the-rename", SOON);
+    let other = small::serve(&host, "small");
+    host.get("small", "/of-the-other");
+    other.wait_for_log("/of-the-other", SOON);
+    let lines = other.paas(&["logs", "-s", "router", "-n", "100"]).expect_ok();
+    lines.expect_text("/of-the-other").expect_no_text("before-the-rename");
 }

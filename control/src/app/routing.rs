@@ -21,6 +21,7 @@ impl AppTask {
         let pool = pool(&self.modes(), &self.observed, wanted, self.services.now_unix_ms());
         self.services.front_door.put(AppRoutes {
             app: self.identity.name.clone(),
+            number: self.identity.number,
             hosts: self.identity.hosts.clone(),
             port: self.identity.port,
             pool,

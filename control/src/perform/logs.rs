@@ -16,7 +16,7 @@ impl Control {
     pub(super) async fn logs(&self, ask: &Ask, logs: Logs) -> Result<LogsReply, Failure> {
         let app = self.app_for(&ask.actor, &logs.app, Role::Viewer, "read the logs of")?;
         let (sink, mut lines) = mpsc::channel::<Line>(WAITING_LINES_MAX);
-        let read = self.services.logs.read(app.identity.name.clone(), app.identity.number, logs, sink);
+        let read = self.services.logs.read(app.identity.number, logs, sink);
         let pass_on = async {
             let mut cancel = self.open_session(&ask.actor, &app, ask.cancel.clone());
             loop {

@@ -17,7 +17,7 @@ use logs::Stream;
 use logs::reader::{Follower, Query, tail};
 use logs::record::Record;
 use logs::segment::{Limits, Writer};
-use model::{AppName, AppNumber};
+use model::AppNumber;
 use tokio::sync::mpsc;
 
 /// Lines of paas about apps that wait for the disk; more are dropped.
@@ -97,9 +97,9 @@ impl AppLogs for LogFolders {
         }
     }
 
-    fn read(&self, app: AppName, number: AppNumber, query: Logs, sink: mpsc::Sender<Line>) -> BoxFuture<'_, Result<(), Failure>> {
+    fn read(&self, number: AppNumber, query: Logs, sink: mpsc::Sender<Line>) -> BoxFuture<'_, Result<(), Failure>> {
         Box::pin(async move {
-            let wanted = Arc::new(Wanted { app, process: query.process, source: query.source });
+            let wanted = Arc::new(Wanted { subject: number.to_string(), process: query.process, source: query.source });
             self.read_wanted(number, wanted, query.lines, query.tail, &sink)
                 .await
                 .map_err(|error| Failure::new(Kind::Host, "logs.unreadable", "the logs cannot be read").caused_by(&error))
@@ -109,7 +109,8 @@ impl AppLogs for LogFolders {
 
 /// Which lines are asked for.
 struct Wanted {
-    app: AppName,
+    /// What the router writes about the app: its number.
+    subject: String,
     process: Option<String>,
     source: Option<String>,
 }
@@ -119,7 +120,7 @@ impl Wanted {
     fn line(&self, folder: &str, record: &Record) -> Option<Line> {
         // `-s router` picks it, but it is a part of paas: `paas[router]: …`, as on Heroku.
         let (picked_by, source, process) = match record.stamp.stream {
-            Stream::Router if record.subject != self.app.as_str() => return None,
+            Stream::Router if record.subject != self.subject => return None,
             Stream::Router => ("router", "paas", "router"),
             Stream::Platform if folder == PLATFORM_FOLDER => ("paas", "paas", record.subject.as_str()),
             Stream::Platform => ("paas", "paas", folder),

@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     fn routes(app: &str) -> AppRoutes {
-        AppRoutes { app: app.parse().expect("name"), hosts: Vec::new(), port: 8101, pool: Pool::Stopped }
+        AppRoutes { app: app.parse().expect("name"), number: model::AppNumber(1), hosts: Vec::new(), port: 8101, pool: Pool::Stopped }
     }
 
     fn said(desired: &Desired, progress: &mut Progress) -> Vec<String> {

@@ -229,7 +229,13 @@ pub(crate) fn serving(name: &str, ports: &[u16]) -> Pool {
 }
 
 pub(crate) fn routes(name: &str, pool: Pool) -> AppRoutes {
-    AppRoutes { app: name.parse().expect("a name"), hosts: vec![format!("{name}.test").parse().expect("a host")], port: 8101, pool }
+    AppRoutes {
+        app: name.parse().expect("a name"),
+        number: model::AppNumber(1),
+        hosts: vec![format!("{name}.test").parse().expect("a host")],
+        port: 8101,
+        pool,
+    }
 }
 
 /// A small app: what it does with each connection is up to the test.

@@ -9,7 +9,7 @@ use api::git::Verb;
 use api::logs::{Line, Logs};
 use api::{Failure, Kind};
 use control::seams::{AppLogs, BoxFuture, Database, Databases, Host, Lines, LoginKeys, PushDescriptors, Repositories, Session, Stdio};
-use model::{AppName, AppNumber, Secret};
+use model::{AppNumber, Secret};
 use tokio::sync::{mpsc, watch};
 
 use super::lock;
@@ -134,7 +134,7 @@ impl AppLogs for FakeLogs {
         lock(&self.written).push(format!("{process}: {text}"));
     }
 
-    fn read(&self, _: AppName, _: AppNumber, _: Logs, sink: mpsc::Sender<Line>) -> BoxFuture<'_, Result<(), Failure>> {
+    fn read(&self, _: AppNumber, _: Logs, sink: mpsc::Sender<Line>) -> BoxFuture<'_, Result<(), Failure>> {
         Box::pin(async move {
             for number in 0..3 {
                 let line =
