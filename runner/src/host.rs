@@ -24,7 +24,8 @@ pub trait TrafficSource: Send + Sync {
 
 /// A run that is alive, or was.
 pub(crate) trait Execution: Send + Sync {
-    fn shim_pid(&self) -> u32;
+    /// `None`: which process it is cannot be told.
+    fn shim_pid(&self) -> Option<u32>;
     fn started_unix_ms(&self) -> i64;
     /// Resolves once nothing of it is alive.
     fn gone(&self) -> BoxFuture<'static, RunEnd>;

@@ -9,7 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::checks::ProbeOutcome;
 use crate::host::{Host, Live, StartFailure, StartOrder};
-use crate::limits::PROBE_TIMEOUT;
+use crate::limits::{PROBE_TIMEOUT, SHIM_KILL_MARGIN, STUCK_AFTER};
 use crate::reconcile::SlotKey;
 use crate::runs::RunEnd;
 use crate::silence::{Look, Seen};
@@ -85,6 +85,19 @@ pub(crate) async fn stop(live: Live, run: RunId, grace: Duration) -> Done {
         tracing::warn!(%error, run = %run.folder(), "a run could not be told to stop");
     }
     Done::Nothing
+}
+
+/// Stops a run, and kills it after the grace; false if it does not end all the same.
+pub(crate) async fn end(live: &Live, grace: Duration) -> bool {
+    let in_time = async |time| tokio::time::timeout(time, live.gone()).await.is_ok();
+    if live.stop(grace).await.is_ok() && in_time(grace + SHIM_KILL_MARGIN).await {
+        return true;
+    }
+    // Its shim does not listen.
+    if let Err(error) = live.kill().await {
+        tracing::warn!(%error, "a run could not be killed");
+    }
+    in_time(STUCK_AFTER).await
 }
 
 /// Kills a run.

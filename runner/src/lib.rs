@@ -4,6 +4,7 @@ mod app_task;
 pub mod backoff;
 pub mod checks;
 pub mod environment;
+mod executions;
 mod host;
 mod instance_task;
 pub mod last_lines;

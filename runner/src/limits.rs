@@ -134,10 +134,17 @@ pub const CONNECT_RETRY: Duration = Duration::from_millis(20);
 pub const GONE_LOCK_WAIT: Duration = s(10);
 /// Between two tries for it.
 pub const GONE_LOCK_RETRY: Duration = Duration::from_millis(5);
-/// How long a run folder may stand between its lock and its socket.
-pub const ADOPT_MAX: Duration = s(15);
-/// Between two looks at it.
+/// How long a run folder may stand between its lock and its process; longer, and it is
+/// judged later.
+pub const ADOPT_MAX: Duration = s(5);
+/// How long a shim whose process is known may take to listen.
+pub const ADOPT_SOCKET_MAX: Duration = s(2);
+/// Between the first two looks at it; doubles up to the next.
 pub const ADOPT_RETRY: Duration = Duration::from_millis(10);
+/// Longest pause between two looks.
+pub const ADOPT_RETRY_MAX: Duration = s(1);
+/// Between two tries to judge a run that could not be judged.
+pub const UNCLEAR_RETRY: Duration = s(5);
 /// How long emptying a folder may take.
 pub const WIPE_MAX: Duration = s(1_800);
 /// What is kept of the complaints of an emptying process, in bytes.

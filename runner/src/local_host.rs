@@ -10,12 +10,14 @@ use model::{AppNumber, Hostname, RunId};
 
 use crate::checks::{self, Probe, ProbeOutcome};
 use crate::environment::{self, Machine, Process};
-use crate::host::{BoxFuture, Execution, Found, FoundState, Host, Live, StartFailure, StartOrder, TrafficSource};
+use crate::executions::{LocalRun, UnclearRun, judge};
+use crate::host::{BoxFuture, Found, FoundState, Host, Live, StartFailure, StartOrder, TrafficSource};
+use crate::instance_task;
 use crate::last_lines::last_lines;
 use crate::limits::TRAFFIC_ANSWER_TIMEOUT;
 use crate::machine;
 use crate::record::RunRecord;
-use crate::runs::{Adopted, LiveRun, Output, RunEnd, RunRequest, Runs, StartError};
+use crate::runs::{Adopted, LiveRun, Output, RunRequest, Runs, StartError};
 use crate::slug_store::SlugStore;
 
 /// This machine; cheap to clone.
@@ -86,9 +88,13 @@ impl LocalHost {
             let state = match self.0.runs.adopt(number, &folder).await {
                 Ok(Adopted::Live(run)) => FoundState::Live(Arc::new(LocalRun(run))),
                 Ok(Adopted::Ended(end)) => FoundState::Ended(end),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 Err(error) => {
-                    tracing::warn!(%error, app = %number, folder, "a run folder cannot be read; left as it is");
-                    continue;
+                    tracing::error!(%error, app = %number, folder, "a run cannot be judged: it counts as alive, and is not started again");
+                    let record = record.as_ref();
+                    let started_unix_ms = record.and_then(|record| record.ready_unix_ms).unwrap_or_else(machine::unix_ms);
+                    let runs = self.0.runs.clone();
+                    FoundState::Live(Arc::new(UnclearRun { runs, number, folder: folder.clone(), started_unix_ms }))
                 }
             };
             if is_helper(&folder) {
@@ -102,11 +108,10 @@ impl LocalHost {
 
     /// Unpacking and emptying are done again by whoever needs them.
     async fn end_helper(&self, number: AppNumber, folder: &str, state: FoundState) {
-        if let FoundState::Live(live) = state {
-            if let Err(error) = live.kill().await {
-                tracing::warn!(%error, app = %number, folder, "a helper of an earlier server cannot be killed");
-            }
-            live.gone().await;
+        if let FoundState::Live(live) = state
+            && !instance_task::end(&live, Duration::ZERO).await
+        {
+            return tracing::error!(app = %number, folder, "a helper of an earlier server does not end");
         }
         self.tidy_now(number, folder).await;
     }
@@ -143,15 +148,11 @@ impl LocalHost {
         };
         match self.0.runs.start(request).await {
             Ok(live) => Ok(live),
-            // launch went away in the middle: the run may be there all the same.
-            Err(StartError::LaunchGone) => {
-                if let Ok(Adopted::Live(live)) = self.0.runs.adopt(number, &folder).await {
+            // It may be there all the same: launch or we may have gone wrong in the middle.
+            Err(error) => {
+                if let Some(Adopted::Live(live)) = judge(&self.0.runs, number, &folder).await {
                     return Ok(live);
                 }
-                self.tidy_now(number, &folder).await;
-                Err(StartFailure::Later)
-            }
-            Err(error) => {
                 self.tidy_now(number, &folder).await;
                 Err(start_failure(&error))
             }
@@ -260,33 +261,6 @@ impl Host for LocalHost {
 
     fn random(&self) -> u64 {
         machine::random()
-    }
-}
-
-pub(crate) struct LocalRun(pub(crate) LiveRun);
-
-impl Execution for LocalRun {
-    fn shim_pid(&self) -> u32 {
-        self.0.shim_pid()
-    }
-
-    fn started_unix_ms(&self) -> i64 {
-        self.0.started_unix_ms()
-    }
-
-    fn gone(&self) -> BoxFuture<'static, RunEnd> {
-        let run = self.0.clone();
-        Box::pin(async move { run.gone().await })
-    }
-
-    fn stop(&self, grace: Duration) -> BoxFuture<'static, std::io::Result<()>> {
-        let run = self.0.clone();
-        Box::pin(async move { run.stop(grace).await })
-    }
-
-    fn kill(&self) -> BoxFuture<'static, std::io::Result<()>> {
-        let run = self.0.clone();
-        Box::pin(async move { run.kill().await })
     }
 }
 

@@ -10,8 +10,9 @@ use model::{AppNumber, ProcessType, RunId};
 use tokio::sync::{oneshot, watch};
 
 use crate::environment::Process;
+use crate::executions::LocalRun;
 use crate::host::{Found, FoundState, Host, Live, StartFailure};
-use crate::local_host::{LocalHost, LocalRun};
+use crate::local_host::LocalHost;
 use crate::record::RunRecord;
 use crate::runs::{LiveRun, Output, RunEnd};
 use crate::tasks::Tasks;

@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::app_task::{AppTask, Inbox, Message, Shared};
 use crate::host::{Found, FoundState, Host, TrafficSource};
+use crate::instance_task;
 use crate::limits::{APP_MESSAGES_MAX, LIVENESS_RESTARTS_PER_BOX, STARTS_PER_CORE, STOP_GRACE};
 use crate::local_host::LocalHost;
 use crate::one_off::{OneOffOutput, OneOffRun, OneOffs, RunOnceError};
@@ -129,6 +130,7 @@ impl Runner {
     pub async fn stop_unclaimed(&self) {
         let unclaimed = std::mem::take(&mut self.apps().found);
         for (number, found) in unclaimed {
+            // What does not end stays known, so that a later target does not start it twice.
             self.discard(number, found).await;
         }
     }
@@ -210,7 +212,9 @@ impl Runner {
         if let Some(handle) = handle {
             halt(&handle.messages, STOP_GRACE).await;
         }
-        self.discard(number, found.unwrap_or_default()).await;
+        if let Some(folder) = self.discard(number, found.unwrap_or_default()).await {
+            return Err(StartError::Failed { step: format!("stop {folder}"), detail: "it does not end".to_owned() });
+        }
         self.0.one_offs.kill(Some(number)).await;
         self.0.host.runs().wipe(number, "app").await?;
         self.0.host.forget_app(number);
@@ -254,23 +258,32 @@ impl Runner {
         }
     }
 
-    async fn discard(&self, number: AppNumber, found: Vec<Found>) {
+    /// Stops and tidies what nobody wants. What does not end stays known; one of them is
+    /// the result.
+    async fn discard(&self, number: AppNumber, found: Vec<Found>) -> Option<String> {
         let mut stops = tokio::task::JoinSet::new();
-        for Found { folder, state, .. } in found {
+        for found in found {
             let host = self.0.host.clone();
             stops.spawn(async move {
-                if let FoundState::Live(live) = state {
-                    tracing::info!(app = %number, folder, "a run that nobody wants is stopped");
-                    if live.stop(STOP_GRACE).await.is_err() {
-                        // Its shim does not listen.
-                        let _ = live.kill().await;
+                if let FoundState::Live(live) = &found.state {
+                    tracing::info!(app = %number, folder = found.folder, "a run that nobody wants is stopped");
+                    if !instance_task::end(live, STOP_GRACE).await {
+                        tracing::error!(app = %number, folder = found.folder, "a run that nobody wants does not end");
+                        return Some(found);
                     }
-                    live.gone().await;
                 }
-                host.tidy_now(number, &folder).await;
+                host.tidy_now(number, &found.folder).await;
+                None
             });
         }
-        while stops.join_next().await.is_some() {}
+        let mut stuck = None;
+        while let Some(stopped) = stops.join_next().await {
+            if let Ok(Some(found)) = stopped {
+                stuck = Some(found.folder.clone());
+                self.apps().found.entry(number).or_default().push(found);
+            }
+        }
+        stuck
     }
 }
 

@@ -122,7 +122,8 @@ impl Runs {
     }
 
     /// Looks at a run folder left by an earlier server: adopts what lives, writes
-    /// `abandoned` where a lock can be won without an exit record.
+    /// `abandoned` where a lock can be won without an exit record. `NotFound`: there is no
+    /// such folder. Any other error: something may be alive in it.
     pub async fn adopt(&self, app: AppNumber, folder: &str) -> io::Result<Adopted> {
         adopt::adopt(self.folder(app, folder)?, &self.launcher).await
     }

@@ -188,7 +188,7 @@ impl Slot {
             // A run keeps the name it was started with; people know the app by its present one.
             run: self.run.as_ref().map(|run| RunId { instance, ..run.id.clone() }),
             port: self.port(),
-            shim_pid: self.run.as_ref().and_then(|run| run.live.as_ref()).map(|live| live.shim_pid()),
+            shim_pid: self.run.as_ref().and_then(|run| run.live.as_ref()).and_then(|live| live.shim_pid()),
             since_unix_ms: self.since_unix_ms,
             ready_after_ms: record.and_then(|record| record.ready_after_ms),
             check: record.and_then(|record| record.check.clone()),

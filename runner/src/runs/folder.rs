@@ -66,23 +66,23 @@ impl RunFolder {
         }
     }
 
-    /// Who keeps or kept the run; nothing if its shim never got so far.
-    pub(super) fn process(&self) -> io::Result<Option<ProcessRecord>> {
-        Ok(self.read(PROCESS)?.and_then(|text| ProcessRecord::decode(&text).ok()))
+    /// Who keeps or kept the run; nothing if its shim never got so far, or cannot be known.
+    pub(super) fn process(&self) -> Option<ProcessRecord> {
+        self.read(PROCESS).and_then(|text| ProcessRecord::decode(&text).ok())
     }
 
     /// How the run ended. Call it with the lock in hand: without an exit record it writes
-    /// that the run was abandoned.
-    pub(super) fn end(&self, _lock: &File, reboot: bool) -> io::Result<RunEnd> {
-        if let Some(text) = self.read(EXIT)?
-            && let Ok(record) = ExitRecord::decode(&text)
-        {
-            return Ok(to_end(&record));
+    /// that the run was abandoned. On a full disk too: what has ended can be started again.
+    pub(super) fn end(&self, _lock: &File, reboot: bool) -> RunEnd {
+        if let Some(record) = self.read(EXIT).and_then(|text| ExitRecord::decode(&text).ok()) {
+            return to_end(&record);
         }
         let ended = Ended::Abandoned { reboot };
         let record = ExitRecord { ended, stop_timed_out: false, ended_unix_ms: now_unix_ms() };
-        self.write(EXIT, &record.encode())?;
-        Ok(to_end(&record))
+        if let Err(error) = self.write(EXIT, &record.encode()) {
+            tracing::warn!(%error, folder = %self.0.display(), "the end of a run could not be noted");
+        }
+        to_end(&record)
     }
 
     /// The control socket, by a name that is short enough whatever the path.
@@ -92,14 +92,20 @@ impl RunFolder {
         Ok((folder, address))
     }
 
-    fn read(&self, name: &str) -> io::Result<Option<String>> {
-        let file = match File::open(self.0.join(name)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            file => file?,
-        };
-        let mut text = String::new();
-        file.take(RECORD_BYTES_MAX as u64).read_to_string(&mut text)?;
-        Ok(Some(text))
+    /// A record; one that cannot be read says as little as one that is not there.
+    fn read(&self, name: &str) -> Option<String> {
+        let read = File::open(self.0.join(name)).and_then(|file| {
+            let mut text = String::new();
+            file.take(RECORD_BYTES_MAX as u64).read_to_string(&mut text).map(|_| text)
+        });
+        match read {
+            Ok(text) => Some(text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                tracing::warn!(%error, folder = %self.0.display(), name, "a record of a run cannot be read");
+                None
+            }
+        }
     }
 
     fn write(&self, name: &str, text: &str) -> io::Result<()> {

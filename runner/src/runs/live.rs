@@ -91,7 +91,7 @@ impl Inner {
         if let Err(error) = self.pidfd.readable().await {
             tracing::error!(%error, "a pidfd cannot be watched");
         }
-        match wait_for_lock(&self.folder, false).await {
+        match wait_for_lock(&self.folder).await {
             Ok(end) => end,
             Err(error) => {
                 tracing::error!(%error, folder = %self.folder.path().display(), "the end of a run cannot be read");
@@ -127,11 +127,11 @@ impl Inner {
 
 /// Wins the lock of a run whose processes are gone, and reads its end. The lock is free at
 /// once then, unless somebody else is looking at it.
-pub(super) async fn wait_for_lock(folder: &RunFolder, reboot: bool) -> io::Result<RunEnd> {
+async fn wait_for_lock(folder: &RunFolder) -> io::Result<RunEnd> {
     within(GONE_LOCK_WAIT, async {
         loop {
             if let Some(lock) = folder.try_lock()? {
-                return folder.end(&lock, reboot);
+                return Ok(folder.end(&lock, false));
             }
             tokio::time::sleep(GONE_LOCK_RETRY).await;
         }

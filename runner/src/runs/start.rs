@@ -127,10 +127,7 @@ fn live(runs: &Runs, folder: &RunFolder, heard: &Heard) -> Option<io::Result<Liv
     let pidfd = match &heard.spawned {
         Some((pid, Some(pidfd))) => pidfd.try_clone().map(|pidfd| (*pid, pidfd)),
         // Stage 0 died before it could say: the run folder knows too.
-        _ => folder.process().and_then(|record| {
-            let record = record.ok_or(io::ErrorKind::NotFound)?;
-            Ok((record.shim_pid, pidfd_of(&record).ok_or(io::ErrorKind::NotFound)?))
-        }),
+        _ => folder.process().and_then(|record| Some((record.shim_pid, pidfd_of(&record)?))).ok_or(io::ErrorKind::NotFound.into()),
     };
     Some(pidfd.and_then(|(pid, pidfd)| LiveRun::new(folder.clone(), pid, started_unix_ms, pidfd, runs.launcher.clone())))
 }

@@ -102,6 +102,24 @@ fn killing_a_shim_kills_its_app_and_is_seen_as_that() {
 }
 
 #[test]
+fn a_run_whose_shim_does_not_listen_is_adopted_and_can_be_killed() {
+    for mode in modes() {
+        let stage = Stage::new(mode);
+        stage.play("start_and_leave");
+        stage.play("adopt_mute");
+    }
+}
+
+#[test]
+fn a_held_lock_without_a_known_process_is_no_end_and_its_release_is_one() {
+    for mode in modes() {
+        let stage = Stage::new(mode);
+        stage.play("start_and_leave");
+        stage.play("adopt_unclear");
+    }
+}
+
+#[test]
 fn without_launch_nothing_starts_and_with_the_next_one_it_does() {
     for mode in modes() {
         let mut stage = Stage::new(mode);

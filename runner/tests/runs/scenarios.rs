@@ -64,6 +64,8 @@ impl Server {
             "start_and_leave" => self.start_and_leave().await,
             "adopt_and_stop" => self.adopt_and_stop().await,
             "adopt_lost" => self.adopt_lost().await,
+            "adopt_mute" => self.adopt_mute().await,
+            "adopt_unclear" => self.adopt_unclear().await,
             "launch_gone" => self.launch_gone().await,
             "reboot" => self.reboot().await,
             other => panic!("no scenario {other}"),
@@ -443,6 +445,35 @@ impl Server {
         let Ok(Adopted::Ended(again)) = self.runs.adopt(APP, "web.1-v1-1").await else { panic!("it stays over") };
         assert_eq!(again, end);
         self.runs.forget(APP, "web.1-v1-1").expect("forget");
+    }
+
+    async fn adopt_mute(&self) {
+        std::fs::remove_file(self.root.join("runs/1/web.1-v1-1/sock")).expect("nobody can be reached");
+        let Ok(Adopted::Live(run)) = self.runs.adopt(APP, "web.1-v1-1").await else { panic!("it lives") };
+        run.stop(Duration::ZERO).await.expect_err("nobody listens");
+        run.kill().await.expect("kill");
+        let end = run.gone().await;
+        assert_eq!((end.status, end.shim_lost), (ExitStatus::Unknown, true));
+    }
+
+    async fn adopt_unclear(&self) {
+        let folder = self.root.join("runs/1/web.1-v1-1");
+        let process = std::fs::read(folder.join("process")).expect("process");
+        std::fs::remove_file(folder.join("process")).expect("the shim's own file");
+        std::fs::write(folder.join("process"), b"\xff\xfe").expect("broken");
+        let error = self.runs.adopt(APP, "web.1-v1-1").await.expect_err("it may live or not");
+        assert_ne!(error.kind(), std::io::ErrorKind::NotFound);
+        std::fs::write(folder.join("process"), process).expect("whole again");
+        let Ok(Adopted::Live(run)) = self.runs.adopt(APP, "web.1-v1-1").await else { panic!("it lives") };
+        std::fs::write(folder.join("process"), b"\xff\xfe").expect("broken");
+        run.kill().await.expect("kill");
+        run.gone().await;
+        let Ok(Adopted::Ended(end)) = self.runs.adopt(APP, "web.1-v1-1").await else { panic!("nobody holds its lock") };
+        assert_eq!(end.status, ExitStatus::Signal { signal: 9, core: false });
+        std::fs::remove_file(folder.join("exit")).expect("exit");
+        std::fs::create_dir(folder.join("exit")).expect("what cannot be read or replaced");
+        let Ok(Adopted::Ended(end)) = self.runs.adopt(APP, "web.1-v1-1").await else { panic!("it is over whatever the disk says") };
+        assert!(end.shim_lost);
     }
 
     async fn launch_gone(&self) {

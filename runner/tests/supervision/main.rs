@@ -44,6 +44,15 @@ fn what_no_target_wants_is_stopped_by_the_next_server() {
 }
 
 #[test]
+fn a_run_that_cannot_be_judged_is_not_started_a_second_time() {
+    for mode in modes() {
+        let stage = stage_of(mode);
+        stage.play("serve_and_leave");
+        stage.play("return_unclear");
+    }
+}
+
+#[test]
 fn a_candidate_that_crashes_says_why_with_its_last_words() {
     for mode in modes() {
         stage_of(mode).play("crash");

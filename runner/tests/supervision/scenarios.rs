@@ -117,6 +117,7 @@ impl Server {
         match scenario {
             "serve_and_leave" => self.serve_and_leave().await,
             "return_and_stop" => self.return_and_stop().await,
+            "return_unclear" => self.return_unclear().await,
             "unclaimed" => self.unclaimed().await,
             "crash" => self.crash().await,
             other => panic!("no scenario {other}"),
@@ -221,6 +222,31 @@ impl Server {
         self.nothing_is_left().await;
         self.runner.remove_app(NUMBER).await.expect("removed");
         assert!(!self.root.join("releases/7").exists() && !self.root.join("runs/7").exists());
+    }
+
+    async fn return_unclear(&self) {
+        let processes = || -> Vec<String> { self.left("runs").into_iter().filter(|folder| folder.contains('.')).collect() };
+        let before = processes();
+        let first = before.iter().find(|folder| folder.starts_with("web.1-")).expect("web.1");
+        let process = self.root.join("runs/7").join(first).join("process");
+        let record = std::fs::read(&process).expect("process");
+        std::fs::remove_file(&process).expect("the shim's own file");
+        std::fs::write(&process, "broken").expect("written");
+        assert_eq!(self.runner.adopt().await.expect("adopt").live, 2);
+        self.runner.set_target(target(ReleaseMode::Serve, WEB, 2));
+        let seen = self.ready(2).await;
+        assert_eq!((seen[0].shim_pid, seen[1].shim_pid.is_some()), (None, true));
+        assert!(processes().iter().all(|folder| before.contains(folder)), "nothing was started");
+        self.runner.set_target(target(ReleaseMode::Serve, WEB, 0));
+        std::fs::write(&process, record).expect("known again");
+        let mut observed = self.runner.observed(&app());
+        while !observed.borrow_and_update().instances.is_empty() {
+            for draining in observed.borrow().instances.iter().filter(|i| i.phase == InstancePhase::Draining) {
+                self.runner.released(draining.run.as_ref().expect("a run"));
+            }
+            observed.changed().await.expect("observed");
+        }
+        self.nothing_is_left().await;
     }
 
     /// What ended while nobody looked is tidied beside everything else.

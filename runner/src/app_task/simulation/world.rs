@@ -193,8 +193,8 @@ impl FakeRun {
 }
 
 impl Execution for Arc<FakeRun> {
-    fn shim_pid(&self) -> u32 {
-        1_000 + u32::try_from(self.run.number).expect("small")
+    fn shim_pid(&self) -> Option<u32> {
+        Some(1_000 + u32::try_from(self.run.number).expect("small"))
     }
 
     fn started_unix_ms(&self) -> i64 {
