@@ -13,6 +13,7 @@ pub mod limits;
 pub mod listener;
 mod local_host;
 mod machine;
+mod no_follow;
 mod one_off;
 pub mod port_leases;
 pub mod reconcile;

@@ -1,12 +1,13 @@
 //! What the server notes about a run in the run's folder, so that the next server finds
 //! it as it was: `runs/N/RUN/run.json`. A missing or broken note means "not ready yet".
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::limits::RUN_RECORD_BYTES_MAX;
+use crate::no_follow;
 
 const FILE: &str = "run.json";
 const DRAFT: &str = "run.json.new";
@@ -39,14 +40,14 @@ impl RunRecord {
     /// Reads the note in a run folder.
     pub fn read(folder: &Path) -> Option<Self> {
         let mut text = Vec::new();
-        std::fs::File::open(folder.join(FILE)).ok()?.take(RUN_RECORD_BYTES_MAX).read_to_end(&mut text).ok()?;
+        no_follow::open(&folder.join(FILE)).ok()?.take(RUN_RECORD_BYTES_MAX).read_to_end(&mut text).ok()?;
         serde_json::from_slice(&text).ok()
     }
 
     /// Replaces the note. Not synced: after a power cut no run is left to be found.
     pub fn write(&self, folder: &Path) -> std::io::Result<()> {
         let text = serde_json::to_vec(self).map_err(std::io::Error::other)?;
-        std::fs::write(folder.join(DRAFT), text)?;
+        no_follow::create(&folder.join(DRAFT))?.write_all(&text)?;
         std::fs::rename(folder.join(DRAFT), folder.join(FILE))
     }
 }

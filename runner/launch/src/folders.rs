@@ -61,7 +61,8 @@ impl RootFolder {
     pub fn prepare_app(&self, app: u32) -> Result<(), LaunchError> {
         let users = self.users;
         let of = |id, mode| Owner { uid: id, gid: id, mode };
-        let kept = Owner { uid: users.paasd(), gid: users.shim(), mode: 0o2770 };
+        // Shims write in the folders below that are given to them, not beside those.
+        let kept = Owner { uid: users.paasd(), gid: users.shim(), mode: 0o2750 };
         self.make(&format!("runs/{app}"), kept)?;
         self.make(&format!("logs/{app}"), kept)?;
         if app == 0 {
@@ -230,6 +231,9 @@ mod tests {
         }
         let found = directory.path().join("data/1").metadata().expect("data");
         assert_eq!(found.mode() & 0o7777, 0o700);
+        for name in ["runs/1", "logs/1"] {
+            assert_eq!(directory.path().join(name).metadata().expect(name).mode() & 0o7777, 0o2750, "only the server makes folders there");
+        }
         if root.is_root {
             assert_eq!(found.uid(), root.users.run(1));
             assert_eq!(directory.path().join("runs/1").metadata().expect("runs").gid(), root.users.shim());

@@ -16,9 +16,10 @@ use shim::record::{EXIT, LOCK, PROCESS, SOCKET};
 use shim::{Ended, ExitRecord, ProcessRecord};
 
 use super::RunEnd;
+use crate::no_follow;
 
 /// Owner and group (the server, the shims) may do everything; files get the shims' group.
-const FOLDER_MODE: u32 = 0o2770;
+pub(super) const FOLDER_MODE: u32 = 0o2770;
 
 /// The folder of one run.
 #[derive(Debug, Clone)]
@@ -52,11 +53,9 @@ impl RunFolder {
     /// The lock, if nobody holds it.
     pub(super) fn try_lock(&self) -> io::Result<Option<File>> {
         let path = self.0.join(LOCK);
-        let file = match File::open(&path) {
+        let file = match no_follow::open(&path) {
             // Killed between making the folder and its lock: nobody can hold it.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && self.0.is_dir() => {
-                File::options().read(true).write(true).create(true).truncate(false).open(&path)?
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.0.is_dir() => no_follow::create(&path)?,
             file => file?,
         };
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -94,7 +93,7 @@ impl RunFolder {
 
     /// A record; one that cannot be read says as little as one that is not there.
     fn read(&self, name: &str) -> Option<String> {
-        let read = File::open(self.0.join(name)).and_then(|file| {
+        let read = no_follow::open(&self.0.join(name)).and_then(|file| {
             let mut text = String::new();
             file.take(RECORD_BYTES_MAX as u64).read_to_string(&mut text).map(|_| text)
         });
@@ -110,7 +109,7 @@ impl RunFolder {
 
     fn write(&self, name: &str, text: &str) -> io::Result<()> {
         let temporary = self.0.join(format!(".{name}.server"));
-        let mut file = File::create(&temporary)?;
+        let mut file = no_follow::create(&temporary)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&temporary, self.0.join(name))?;
