@@ -12,7 +12,7 @@ use launch::protocol::{Frame, OutputKind, RunFrame};
 use rustix::fs::{MemfdFlags, SealFlags};
 use shim::Report;
 
-use super::folder::{FreshFolder, RunFolder, pidfd_of};
+use super::folder::{FOLDER_MODE, FreshFolder, RunFolder, pidfd_of};
 use super::launcher::within;
 use super::live::LiveRun;
 use super::socket::{Packets, pair};
@@ -164,11 +164,15 @@ fn log_folder(root: &Path, app: u32, name: &str) -> io::Result<OwnedFd> {
     }
     let path = root.join("logs").join(app.to_string()).join(name);
     match DirBuilder::new().create(&path) {
-        Ok(()) => fs::set_permissions(&path, Permissions::from_mode(0o2770))?,
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(error),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
     }
-    Ok(File::open(&path)?.into())
+    let folder = File::open(&path)?;
+    // Also of one that is there: a server killed in between left it without the shims' right.
+    if folder.metadata()?.permissions().mode() & 0o7777 != FOLDER_MODE {
+        folder.set_permissions(Permissions::from_mode(FOLDER_MODE))?;
+    }
+    Ok(folder.into())
 }
 
 /// A memfd that nobody can change any more.

@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -184,6 +185,8 @@ impl Server {
 
     async fn lines_are_kept(&self) {
         self.prepare().await;
+        // As a server leaves it that is killed between making it and giving it to the shims.
+        std::fs::DirBuilder::new().mode(0o700).create(self.root.join("logs/1/web.1-v1-1")).expect("folder");
         let script = "echo one; echo two >&2; printf begun; sleep 1.3; echo ' ended'; \
             head -c 1048576 /dev/zero | tr '\\0' x; echo; printf unended";
         assert_eq!(self.run("web.1-v1-1", script).await.status, ExitStatus::Code(0));
