@@ -35,7 +35,12 @@ install_missing() {
         fail "this machine has no apt-get" "install by hand what these Debian packages hold: ${missing[*]}"
     [ "$(id -u)" = 0 ] || command -v sudo >/dev/null ||
         fail "${missing[*]} missing, and there is no sudo" "as root: apt-get install ${missing[*]}"
-    # Debian starts a PostgreSQL of its own on port 5432; paas runs another one elsewhere.
+    for package in "${missing[@]}"; do
+        case $package in
+            openssh-server) note "Debian starts this SSH server, on port 22; paas does not need it to run" ;;
+            postgresql) note "Debian starts a PostgreSQL of its own, on port 5432; paas runs another one" ;;
+        esac
+    done
     {
         as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
         as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
@@ -47,5 +52,10 @@ install_missing() {
 
 need_rust() {
     command -v cargo >/dev/null || fail "Rust is missing" "install it with rustup: https://rustup.rs" "then open a new shell"
-    note "$(cargo --version)"
+    local wanted found
+    wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+    found=$(rustc --version | cut -d' ' -f2)
+    [ "$(printf '%s\n' "$wanted" "$found" | sort -V | head -n 1)" = "$wanted" ] ||
+        fail "Rust $found is too old: $wanted is needed" "rustup update" "or, beside a Rust of Debian's: https://rustup.rs"
+    note "Rust $found"
 }
