@@ -36,8 +36,6 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// One task of the superuser, such as making or dropping a database.
 pub const TASK_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Longest name that PostgreSQL keeps whole, in bytes.
-pub const IDENTIFIER_BYTES_MAX: usize = 63;
 /// Random bytes of a generated password.
 pub const PASSWORD_BYTES: usize = 32;
 /// Versions of PostgreSQL that are looked at.

@@ -66,8 +66,6 @@ pub struct Interpreter {
     /// Its installer's version: pip's (`ensurepip 23.0.1`: it can put one into virtual
     /// environments, as Debian's python3-venv does; `None`: it has none), npm's.
     pub installer: Option<String>,
-    /// The installer's real path, where it is a program of its own (npm).
-    pub installer_path: Option<PathBuf>,
     /// The folder to mount if it is not below `/usr`.
     pub host_path: Option<PathBuf>,
 }
@@ -193,7 +191,7 @@ fn probe(candidates: &[PathBuf], arguments: &[&str]) -> Vec<Interpreter> {
         let installer = lines.next().map(|line| model::text::clean(line, 40));
         let host_path = host_path(&path);
         // The first of two equal versions counts: the order of the folders.
-        newest.entry(version).or_insert(Interpreter { path, version, installer, installer_path: None, host_path });
+        newest.entry(version).or_insert(Interpreter { path, version, installer, host_path });
     }
     newest.into_values().rev().collect()
 }
@@ -232,7 +230,6 @@ fn find_npm(node: &mut Interpreter) {
     let text = package.and_then(|package| std::fs::read(package).ok()).unwrap_or_default();
     let version = serde_json::from_slice::<serde_json::Value>(&text).ok();
     node.installer = version.and_then(|package| Some(package.get("version")?.as_str()?.to_owned()));
-    node.installer_path = Some(npm);
 }
 
 #[cfg(test)]

@@ -94,7 +94,6 @@ mod tests {
             path: format!("/usr/bin/python3.{minor}").into(),
             version: Version::new(3, minor, patch),
             installer: Some("24.0".to_owned()),
-            installer_path: None,
             host_path: None,
         };
         vec![python(13, 0), python(11, 7), python(11, 2), python(9, 18)]

@@ -13,7 +13,6 @@ fn interpreter(path: &str, version: (u32, u32, u32), installer: &str, host_path:
         path: path.into(),
         version: Version::new(major, minor, patch),
         installer: Some(installer.to_owned()),
-        installer_path: None,
         host_path: host_path.map(Into::into),
     }
 }

@@ -32,7 +32,6 @@ pub fn look_up(repository: &Repository, lines: &[RefLine]) -> Vec<RefUpdate> {
             let (kind, commit) = if deletion { (None, None) } else { object(repository, line.new) };
             let facts = Facts {
                 kind,
-                forced: is_forced(repository, line, commit),
                 commit: commit.map(|oid| oid.to_string()),
                 old_is_current: current(repository, &line.name) == Some(line.old),
                 conflict: if deletion { None } else { conflict(&names, &line.name) },
@@ -67,13 +66,6 @@ fn current(repository: &Repository, name: &str) -> Option<Oid> {
         Ok(reference) => reference.target(),
         Err(error) if error.code() == git2::ErrorCode::NotFound => Some(Oid::ZERO_SHA1),
         Err(_) => None,
-    }
-}
-
-fn is_forced(repository: &Repository, line: &RefLine, commit: Option<Oid>) -> bool {
-    match commit {
-        Some(commit) if !line.old.is_zero() && commit != line.old => !repository.graph_descendant_of(commit, line.old).unwrap_or(false),
-        _ => false,
     }
 }
 

@@ -80,7 +80,6 @@ pub struct RefUpdate {
 
 /// What git will check after the hook: accepted is not moved, so whoever decides
 /// looks at these first.
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and any may be true beside the others")]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     /// What the new object is; nothing for a deletion or an object that is missing.
@@ -89,8 +88,6 @@ pub struct Facts {
     pub commit: Option<String>,
     /// The ref still is what the author's git saw.
     pub old_is_current: bool,
-    /// The new commit does not have the old one among its ancestors (`push --force`).
-    pub forced: bool,
     /// A ref that this name cannot live beside: `main` and `main/x`.
     pub conflict: Option<String>,
     /// A `.lock` file of another or a dead git stands in the way.

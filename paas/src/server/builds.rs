@@ -52,7 +52,6 @@ pub struct LocalBuilders {
 struct Told {
     failed: Option<Problem>,
     done: bool,
-    needs_postgresql: bool,
 }
 
 impl LocalBuilders {
@@ -220,12 +219,7 @@ async fn read_events(events: io::PipeReader, lines: &Lines, database: &str) -> R
                     told.done = true;
                     say_timings(&done.timings_ms, lines).await;
                 }
-                BuildEvent::Planned(planned) => {
-                    told.needs_postgresql = planned.needs_postgresql;
-                    if planned.needs_postgresql && database == "sqlite" {
-                        return Err(no_postgresql());
-                    }
-                }
+                BuildEvent::Planned(planned) if planned.needs_postgresql && database == "sqlite" => return Err(no_postgresql()),
                 other => {
                     for line in other.render() {
                         lines.whole(line).await;

@@ -161,7 +161,7 @@ fn a_push_streams_its_tree_shows_lines_and_moves_the_ref_with_the_verdict() {
         (update.name.as_str(), update.facts.commit.as_deref(), update.facts.kind),
         ("refs/heads/main", Some(commit.as_str()), Some(ObjectKind::Commit))
     );
-    assert!(update.facts.old_is_current && !update.facts.locked && !update.facts.forced && update.facts.conflict.is_none());
+    assert!(update.facts.old_is_current && !update.facts.locked && update.facts.conflict.is_none());
     assert_eq!(done.commit, commit);
     assert_eq!(files["Procfile"], (0o644, "web: python app.py\n".to_owned()));
     assert_eq!(files["folder/run.sh"], (0o755, "#!/bin/sh\n".to_owned()));
@@ -201,8 +201,8 @@ fn a_server_that_vanishes_in_the_middle_of_a_push_leaves_the_ref() {
 #[test]
 fn what_git_would_refuse_afterwards_is_told_beforehand() {
     let pushes = Pushes::new();
-    let server = pushes.serve(6, |hello, hook| {
-        verdict(&hook, hello.refs.iter().all(|update| update.name == "refs/heads/main" && !update.facts.forced && !update.facts.deletion));
+    let server = pushes.serve(5, |hello, hook| {
+        verdict(&hook, hello.refs.iter().all(|update| update.name == "refs/heads/main" && !update.facts.deletion));
         hello
     });
     let first = pushes.commit();
@@ -213,8 +213,6 @@ fn what_git_would_refuse_afterwards_is_told_beforehand() {
     std::fs::write(PathBuf::from(pushes.repository()).join("refs/tags/v1.lock"), "").expect("lock");
     pushes.push(&["paas", "v1"]);
     pushes.push(&["paas", ":main"]);
-    pushes.git(&["commit", "--quiet", "--amend", "--message=other"]);
-    pushes.push(&["--force", "paas", "main"]);
     assert_eq!(pushes.remote_ref("refs/heads/main"), first);
     let told: Vec<Hello> = server.join().expect("server").into_iter().map(|hello| hello.expect("decided")).collect();
     let facts = |number: usize| &told[number].refs[0].facts;
@@ -222,7 +220,6 @@ fn what_git_would_refuse_afterwards_is_told_beforehand() {
     assert_eq!((facts(2).kind, facts(2).commit.as_deref()), (Some(ObjectKind::Tree), None));
     assert_eq!((facts(3).kind, facts(3).commit.as_deref(), facts(3).locked), (Some(ObjectKind::Tag), Some(first.as_str()), true));
     assert!(facts(4).deletion && facts(4).old_is_current && facts(4).kind.is_none());
-    assert!(facts(5).forced && facts(5).old_is_current);
     let left = succeed(&mut pushes.host.paas(["internal", "repository", "clean", "--repository", &pushes.repository()]));
     assert!(left.contains("refs/tags/v1.lock"), "{left}");
 }
