@@ -5,13 +5,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::io::Read;
+use std::io::{self, Read};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
 use std::sync::OnceLock;
-use std::time::Instant;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal};
 use serde::Serialize;
 
 use crate::limits;
@@ -133,14 +136,14 @@ impl Toolchains for HostToolchains {
                 let rest = name.strip_prefix("python3").unwrap_or("-");
                 rest.is_empty() || rest.strip_prefix('.').is_some_and(|minor| minor.bytes().all(|b| b.is_ascii_digit()))
             };
-            probe(&binaries(&self.folders(), is_python), &["-I", "-c", PYTHON_PROBE])
+            probe(&binaries(&self.folders(), is_python), &["-I", "-c", PYTHON_PROBE], limits::PROBE_MAX)
         })
     }
 
     fn nodes(&self) -> &[Interpreter] {
         self.nodes.get_or_init(|| {
             let is_node = |name: &str| name == "node" || name == "nodejs";
-            let mut nodes = probe(&binaries(&self.folders(), is_node), &["--version"]);
+            let mut nodes = probe(&binaries(&self.folders(), is_node), &["--version"], limits::PROBE_MAX);
             nodes.iter_mut().for_each(find_npm);
             nodes
         })
@@ -174,42 +177,46 @@ fn binaries(folders: &[PathBuf], matches: impl Fn(&str) -> bool) -> Vec<PathBuf>
     found
 }
 
-/// Asks all candidates at once; those that do not answer are left out.
-fn probe(candidates: &[PathBuf], arguments: &[&str]) -> Vec<Interpreter> {
-    let started = Instant::now();
-    let start = |path: &PathBuf| {
-        let mut command = Command::new(path);
-        command.args(arguments).env_clear().current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        command.spawn().ok().map(|child| (path.clone(), child))
-    };
-    let children: Vec<(PathBuf, Child)> = candidates.iter().filter_map(start).collect();
+/// A candidate that was asked for its version.
+struct Asked {
+    path: PathBuf,
+    child: Child,
+    answer: Receiver<io::Result<String>>,
+}
+
+/// Asks all candidates at once; those that have not answered after this time are left out.
+fn probe(candidates: &[PathBuf], arguments: &[&str], within: Duration) -> Vec<Interpreter> {
+    let deadline = Instant::now() + within;
+    let asked: Vec<Asked> = candidates.iter().filter_map(|path| ask(path, arguments)).collect();
     let mut newest = BTreeMap::new();
-    for (path, child) in children {
-        let Some(text) = answer(child, started) else { continue };
+    for mut asked in asked {
+        let answer = asked.answer.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+        // Whatever it still does, and whatever it started.
+        let _ = rustix::process::kill_process_group(Pid::from_child(&asked.child), Signal::KILL);
+        let _ = asked.child.wait();
+        let Ok(Ok(text)) = answer else { continue };
         let mut lines = text.lines();
         let Some(Ok(version)) = lines.next().map(str::parse) else { continue };
         let installer = lines.next().map(|line| model::text::clean(line, 40));
-        let host_path = host_path(&path);
+        let host_path = host_path(&asked.path);
         // The first of two equal versions counts: the order of the folders.
-        newest.entry(version).or_insert(Interpreter { path, version, installer, host_path });
+        newest.entry(version).or_insert(Interpreter { path: asked.path, version, installer, host_path });
     }
     newest.into_values().rev().collect()
 }
 
-fn answer(mut child: Child, started: Instant) -> Option<String> {
-    let mut text = String::new();
-    let mut output = child.stdout.take()?;
-    let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+fn ask(path: &Path, arguments: &[&str]) -> Option<Asked> {
+    let mut command = Command::new(path);
+    command.args(arguments).env_clear().current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.process_group(0).spawn().ok()?;
+    let output = child.stdout.take()?;
+    let (sender, answer) = std::sync::mpsc::sync_channel(1);
     std::thread::spawn(move || {
-        let read = (&mut output).take(limits::PROBE_OUTPUT_BYTES_MAX).read_to_string(&mut text);
+        let mut text = String::new();
+        let read = output.take(limits::PROBE_OUTPUT_BYTES_MAX).read_to_string(&mut text);
         let _ = sender.send(read.map(|_| text));
     });
-    let answer = receiver.recv_timeout(limits::PROBE_MAX.saturating_sub(started.elapsed()));
-    if answer.is_err() {
-        let _ = child.kill();
-    }
-    let succeeded = child.wait().is_ok_and(|status| status.success());
-    answer.ok()?.ok().filter(|_| succeeded)
+    Some(Asked { path: path.to_owned(), child, answer })
 }
 
 /// The folder that holds `bin/` of an interpreter outside `/usr`.
@@ -256,20 +263,38 @@ mod tests {
         assert!(node.installer.is_some(), "npm: apt install npm");
     }
 
-    #[test]
-    fn a_shim_that_fails_and_one_that_hangs_on_are_left_out() {
+    /// Scripts of these names below a folder.
+    fn scripts<const N: usize>(scripts: [(&str, &str); N]) -> (tempfile::TempDir, [PathBuf; N]) {
         let root = tempfile::tempdir().expect("folder");
         std::fs::create_dir(root.path().join("bin")).expect("bin");
-        for (name, script) in [("python3", "#!/bin/sh\nexit 127\n"), ("python3.99", "#!/bin/sh\necho 3.99.1\necho 1.0\n")] {
+        let paths = scripts.map(|(name, script)| {
             // Another process writes it: a descriptor of ours could be inherited by a
             // neighbour's fork, and then the script is "busy".
             let path = root.path().join("bin").join(name);
-            let written = Command::new("sh").args(["-c", "printf %s \"$1\" >\"$0\" && chmod 755 \"$0\""]).arg(&path).arg(script).status();
-            assert!(written.expect("sh").success());
-        }
+            let mut write = Command::new("sh");
+            write.args(["-c", "printf '#!/bin/sh\n%s\n' \"$1\" >\"$0\" && chmod 755 \"$0\""]);
+            assert!(write.arg(&path).arg(script).status().expect("sh").success());
+            path
+        });
+        (root, paths)
+    }
+
+    #[test]
+    fn a_shim_that_fails_is_left_out() {
+        let (root, _) = scripts([("python3", "exit 127"), ("python3.99", "echo 3.99.1\necho 1.0")]);
         let host = HostToolchains::new([root.path().to_owned()]);
         let newest = &host.pythons()[0];
         assert_eq!(newest.version, Version::new(3, 99, 1));
         assert_eq!(newest.host_path.as_deref(), Some(std::fs::canonicalize(root.path()).expect("real").as_path()));
+    }
+
+    #[test]
+    fn a_tool_that_hangs_is_left_out_in_time_and_its_neighbours_are_not() {
+        const WITHIN: Duration = Duration::from_secs(3);
+        let (_root, paths) = scripts([("a", "sleep 600"), ("b", "echo 20.1.0; exec >&-; sleep 600"), ("c", "echo 22.1.0")]);
+        let started = Instant::now();
+        let found: Vec<Version> = probe(&paths, &["--version"], WITHIN).into_iter().map(|node| node.version).collect();
+        assert_eq!(found, [Version::new(22, 1, 0), Version::new(20, 1, 0)]);
+        assert!(started.elapsed() < 2 * WITHIN, "{:?}", started.elapsed());
     }
 }
