@@ -39,6 +39,21 @@ async fn tenants_asked_for_at_the_same_time_do_not_collide() {
 }
 
 #[tokio::test]
+async fn a_tenant_is_looked_after_once_in_a_run_of_the_server() {
+    let test = TestCluster::started().await;
+    let tenant = test.cluster.ensure_tenant(A, None).await.expect("tenant");
+    test.host.end(Signal::SIGINT);
+    let again = test.cluster.ensure_tenant(A, Some(&tenant.password)).await;
+    assert_eq!(again.expect("known without asking a server that is down"), tenant);
+    let other = addons::generate_password().expect("random");
+    assert!(test.cluster.ensure_tenant(A, Some(&other)).await.is_err(), "another password has to be set");
+    test.start(&test.cluster).await.expect("started");
+    test.seen_with(test.settings.superuser.clone()).drop_tenant(A).await.expect("dropped by another server");
+    test.cluster.attach(addons::limits::READY_TIMEOUT).await.expect("attached");
+    open(&test.cluster.ensure_tenant(A, Some(&tenant.password)).await.expect("made anew")).await;
+}
+
+#[tokio::test]
 async fn a_dropped_tenant_is_gone_although_it_was_in_use() {
     let test = TestCluster::started().await;
     let tenant = test.cluster.ensure_tenant(A, None).await.expect("tenant");

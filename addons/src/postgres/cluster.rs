@@ -1,16 +1,17 @@
 //! The cluster: made once, started, made ready for apps.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use model::Secret;
+use model::{AppNumber, Secret};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::session::{HOME, visit};
-use super::{Binaries, ClusterHost, files};
+use super::{Binaries, ClusterHost, Tenant, files};
 use crate::limits::{MAJOR_VERSION_MIN, READY_PAUSE, READY_PAUSE_MAX, SHOWN_OUTPUT_BYTES_MAX};
 
 /// Owns every app's database; nobody can log in as it.
@@ -107,6 +108,8 @@ pub struct Cluster {
     host: Arc<dyn ClusterHost>,
     binaries: Arc<[Binaries]>,
     pub(super) settings: Arc<Settings>,
+    /// Tenants that this run of the server is known to have whole.
+    ensured: Arc<Mutex<BTreeMap<AppNumber, Tenant>>>,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -119,7 +122,7 @@ impl Cluster {
     /// A cluster with these binaries (see [`crate::find_binaries`], newest first). Nothing
     /// is made or started yet.
     pub fn new(host: Arc<dyn ClusterHost>, binaries: Vec<Binaries>, settings: Settings) -> Self {
-        Self { host, binaries: binaries.into(), settings: Arc::new(settings) }
+        Self { host, binaries: binaries.into(), settings: Arc::new(settings), ensured: Arc::default() }
     }
 
     /// Makes the cluster if there is none; returns the command that becomes its server and
@@ -145,6 +148,7 @@ impl Cluster {
 
     /// Waits until a started or adopted cluster answers, and prepares it for apps.
     pub async fn attach(&self, within: Duration) -> Result<(), ClusterError> {
+        self.ensured().clear();
         let deadline = Instant::now() + within;
         let mut pause = READY_PAUSE;
         loop {
@@ -162,6 +166,10 @@ impl Cluster {
             visit(&self.settings, HOME, async |client| close_template(client).await).await?;
         }
         Ok(())
+    }
+
+    pub(super) fn ensured(&self) -> MutexGuard<'_, BTreeMap<AppNumber, Tenant>> {
+        self.ensured.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn command(&self, step: &'static str, argv: Vec<String>, stdin: Option<Vec<u8>>) -> Result<Vec<u8>, ClusterError> {

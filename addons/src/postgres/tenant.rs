@@ -56,10 +56,14 @@ fn role_of(app: AppNumber) -> PgIdent {
 
 impl Cluster {
     /// Makes or completes the database and role of an app. `password`: the one that was
-    /// returned before, `None` for a new one, which makes an earlier one useless.
+    /// returned before, `None` for a new one, which makes an earlier one useless. Asked for
+    /// again since [`Cluster::attach`] with the same password, it costs nothing.
     pub async fn ensure_tenant(&self, app: AppNumber, password: Option<&Secret>) -> Result<Tenant, ClusterError> {
         let password = match password {
-            Some(password) => password.clone(),
+            Some(password) => match self.ensured().get(&app) {
+                Some(tenant) if tenant.password == *password => return Ok(tenant.clone()),
+                _ => password.clone(),
+            },
             None => generate_password().map_err(ClusterError::Random)?,
         };
         let (database, role) = (database_of(app), role_of(app));
@@ -72,12 +76,14 @@ impl Cluster {
             ensure_database(client, &tenant.database).await
         })
         .await?;
+        self.ensured().insert(app, tenant.clone());
         Ok(tenant)
     }
 
     /// Ends the connections of an app and removes its database and role. What is not there
     /// is fine.
     pub async fn drop_tenant(&self, app: AppNumber) -> Result<(), ClusterError> {
+        self.ensured().remove(&app);
         let (database, role) = (database_of(app), role_of(app));
         visit(&self.settings, HOME, async |client| {
             client.batch_execute(LOCK).await?;
