@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use api::{Failure, Kind, Role};
-use model::{AppName, AppNumber, ConfigVars, EnvKey, Hostname, ProcessType};
+use model::{AppName, AppNumber, ConfigVars, EnvKey, Hostname};
 use tokio::sync::Semaphore;
 
 use crate::access::Actor;
-use crate::app::{AppHandle, AppIdentity, AppStart, RunnableRelease};
+use crate::app::{AppHandle, AppIdentity};
 use crate::services::Services;
 use crate::sessions::Sessions;
-use crate::store::{App, EventCode};
+use crate::store::App;
 use crate::turns::Cancellable;
 
 /// What control must know of the box.
@@ -52,18 +52,8 @@ pub struct Control {
 }
 
 impl Control {
-    /// Refuses new work once everything is being stopped.
-    pub(crate) fn check_not_stopping(&self) -> Result<(), Failure> {
-        if !self.stopping.load(Ordering::SeqCst) {
-            return Ok(());
-        }
-        Err(Failure::new(Kind::Unavailable, "server.stopping", "the server is stopping everything").fix("start it again: paas server"))
-    }
-
-    /// Starts with what the store holds: what an earlier server left half done is
-    /// settled, then every app gets its task.
-    pub async fn start(services: Arc<Services>, settings: ControlSettings) -> Result<Arc<Self>, Failure> {
-        let control = Arc::new(Self {
+    pub(crate) fn new(services: Arc<Services>, settings: ControlSettings) -> Self {
+        Self {
             services,
             settings,
             building: Arc::new(Semaphore::new(1)),
@@ -71,74 +61,15 @@ impl Control {
             underway: Mutex::default(),
             sessions: Sessions::default(),
             stopping: AtomicBool::new(false),
-        });
-        control.settle_interrupted().await?;
-        for app in control.services.store.apps().await? {
-            let start = control.app_start(&app, true).await?;
-            control.insert(AppHandle::start(&control.services, start));
-            // An earlier server may have been killed while it made this one.
-            if app.current.is_none()
-                && let Err(failure) = control.make_places(app.number).await
-            {
-                tracing::error!(app = %app.name, %failure, "an app cannot be made whole");
-            }
         }
-        control.settle_pushes().await?;
-        control.publish_keys().await?;
-        let event = control.event_of("paas", EventCode::ServerStarted, format!("the server {} started", control.settings.version));
-        control.services.store.record_event(None, event).await?;
-        // Only now: the apps' databases have made sure that the cluster is up.
-        let wiping = control.clone();
-        tokio::spawn(async move { wiping.wipe_destroyed().await });
-        Ok(control)
     }
 
-    /// Everything that an earlier server had begun and not ended has failed.
-    async fn settle_interrupted(&self) -> Result<(), Failure> {
-        let now = self.services.now_unix_ms();
-        let undone = self.services.store.settle_interrupted(now).await?;
-        tracing::debug!(?undone, "what an earlier server left undone has failed");
-        Ok(())
-    }
-
-    /// With what an app's task starts, from what the store holds.
-    pub(crate) async fn app_start(&self, app: &App, adopting: bool) -> Result<AppStart, Failure> {
-        let store = &self.services.store;
-        let current = match store.current_release(app.number).await? {
-            None => None,
-            Some(record) => {
-                let config = store.config_of(app.number, record.release.config_version).await?;
-                let slug = self.slug_of(app.number, record.release.slug).await?;
-                Some(RunnableRelease { release: record.release, manifest: slug.manifest, config })
-            }
-        };
-        let addon_env = match self.addon_env(app).await {
-            Ok(env) => env,
-            // One database must not keep every other app of the box down. What has a
-            // release has its password too; a deploy asks again.
-            Err(failure) if adopting => {
-                tracing::error!(app = %app.name, %failure, causes = ?failure.causes, "the database of an app is not there");
-                ConfigVars::default()
-            }
-            Err(failure) => return Err(failure),
-        };
-        Ok(AppStart {
-            identity: self.identity(&app.name, app.number, app.port)?,
-            current,
-            formation: store.formation(app.number).await?,
-            stopped: app.stopped,
-            addon_env,
-            overlap: [ProcessType::web()].into(),
-            adopting,
-        })
-    }
-
-    /// Starts the task of an app that was just made.
-    pub(crate) async fn start_app(&self, app: &App) -> Result<AppHandle, Failure> {
-        let start = self.app_start(app, false).await?;
-        let handle = AppHandle::start(&self.services, start);
-        self.insert(handle.clone());
-        Ok(handle)
+    /// Refuses new work once everything is being stopped.
+    pub(crate) fn check_not_stopping(&self) -> Result<(), Failure> {
+        if !self.stopping.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        Err(Failure::new(Kind::Unavailable, "server.stopping", "the server is stopping everything").fix("start it again: paas server"))
     }
 
     pub(crate) fn identity(&self, name: &AppName, number: AppNumber, port: u16) -> Result<AppIdentity, Failure> {
@@ -149,13 +80,13 @@ impl Control {
     /// `DATABASE_URL`, looked up at each start and each switch, never in a release.
     pub(crate) async fn addon_env(&self, app: &App) -> Result<ConfigVars, Failure> {
         let password = self.services.store.addon_value(app.number, "database", "password").await?;
-        let database = self.services.databases.ensure(app.number, app.database.as_str(), password).await?;
+        let database = self.services.databases.ensure(app.number, app.database.as_str(), password.clone()).await?;
         let mut env = ConfigVars::default();
         if let (Some(url), Ok(key)) = (database.url, "DATABASE_URL".parse::<EnvKey>()) {
             env.set(key, url)?;
         }
-        if let Some(password) = database.password {
-            self.services.store.set_addon_value(app.number, "database", "password", password).await?;
+        if let Some(new) = database.password.filter(|new| password.as_ref() != Some(new)) {
+            self.services.store.set_addon_value(app.number, "database", "password", new).await?;
         }
         Ok(env)
     }

@@ -15,6 +15,7 @@ pub mod routes;
 pub mod seams;
 pub mod services;
 mod sessions;
+mod starting;
 pub mod store;
 pub mod story;
 pub mod turns;

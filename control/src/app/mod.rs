@@ -98,6 +98,8 @@ pub struct AppView {
     pub modes: BTreeMap<ReleaseVersion, ReleaseMode>,
     /// The instances.
     pub observed: AppObserved,
+    /// Why nothing of it runs though it should.
+    pub trouble: Option<String>,
 }
 
 /// How others reach the task.
@@ -132,6 +134,8 @@ pub struct AppStart {
     pub overlap: BTreeSet<ProcessType>,
     /// What is found running was started before: do not tell it again.
     pub adopting: bool,
+    /// Why nothing of it runs though it should.
+    pub trouble: Option<String>,
 }
 
 impl AppHandle {

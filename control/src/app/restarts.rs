@@ -9,6 +9,10 @@ impl AppTask {
     /// Raises the counters of `web.1`, of all `web`, or of everything.
     pub(super) fn restart(&mut self, what: Option<&str>) -> Result<Vec<String>, Failure> {
         let name = &self.identity.name;
+        if let Some(trouble) = &self.trouble {
+            return Err(Failure::new(Kind::Failed, "app.not_started", format!("{name} was {trouble}"))
+                .fix("repair that and start the server again, or push again: git push paas main"));
+        }
         if self.current.is_none() {
             return Err(
                 Failure::new(Kind::Refused, "app.no_release", format!("{name} has no release yet")).fix("push first: git push paas main")

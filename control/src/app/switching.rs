@@ -160,6 +160,7 @@ impl AppTask {
         let Some(plan) = self.switching.as_ref().map(|s| s.rollout.plan().clone()) else { return Ok(()) };
         self.services.store_switch(&self.identity, plan.new).await?;
         self.current = Some(plan.new);
+        self.trouble = None;
         if let Some(released) = self.releases.get(&plan.new) {
             self.formation = taken_over(&self.formation, &released.formation);
         }

@@ -52,6 +52,7 @@ impl AppTask {
             stopped: self.stopped,
             modes: self.modes(),
             observed: self.observed.clone(),
+            trouble: self.trouble.clone(),
         });
     }
 }

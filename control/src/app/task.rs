@@ -45,6 +45,7 @@ pub(super) struct AppTask {
     pub(super) releasing: BTreeSet<RunId>,
     pub(super) own: mpsc::Sender<AppCommand>,
     pub(super) view: watch::Sender<AppView>,
+    pub(super) trouble: Option<String>,
     story: Story,
     adopting: bool,
     closing: Option<Closing>,
@@ -74,6 +75,7 @@ impl AppTask {
             releasing: BTreeSet::new(),
             own,
             view: watch::Sender::new(AppView::default()),
+            trouble: start.trouble,
             story: Story::default(),
             closing: None,
         }

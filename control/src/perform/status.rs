@@ -59,6 +59,6 @@ fn app_status(app: &AppHandle) -> AppStatus {
         name: app.identity.name.to_string(),
         release: view.current.map(|v| v.to_string()),
         processes: process_words(&view),
-        trouble,
+        trouble: view.trouble.clone().or(trouble),
     }
 }

@@ -37,6 +37,8 @@ codes! {
     AppRenamed = "app.renamed",
     /// A setting of an app was changed.
     AppSet = "app.set",
+    /// A server found an app that it could not start.
+    AppNotStarted = "app.not_started",
     /// An app was destroyed.
     AppDestroyed = "app.destroyed",
     /// Config vars were saved without a release (`--no-restart`, or nothing deployed yet).

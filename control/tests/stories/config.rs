@@ -172,3 +172,14 @@ fn a_change_whose_author_gave_up_during_its_switch_is_not_saved() {
         server.alive(&["web.1-v1 up"]).await;
     });
 }
+
+#[test]
+fn looking_at_a_config_writes_nothing() {
+    let site = Site::on_disk();
+    site.while_up(async |server| {
+        server.create("hello").await;
+        let _full = site.sabotage("UPDATE ON addon_values");
+        let seen = server.ask(Get { app: "hello".to_owned() }).await.expect("config");
+        assert!(seen.addon_vars.contains_key("DATABASE_URL"));
+    });
+}

@@ -123,11 +123,48 @@ fn a_database_that_is_down_keeps_no_server_from_starting() {
     site.while_up(async |server| {
         server.create("hello").await;
         server.deploy("hello", COMMIT_A).await;
+        // As a server leaves it that was killed before it had made the database.
+        let app = control::store::NewApp {
+            name: "half".parse().expect("a name"),
+            ports: 8_109..=8_109,
+            ports_in_use: [].into(),
+            database: control::store::DatabaseKind::Postgresql,
+        };
+        let event = control::store::NewEvent::new(0, "operator", control::store::EventCode::AppCreated, "made");
+        site.store.create_app(app, event).await.expect("created");
     });
     site.databases.broken.store(true, Ordering::SeqCst);
     site.while_up(async |server| {
         server.routed("hello", "web.1-v1").await;
         server.deploy("hello", COMMIT_A).await;
+        assert_eq!(server.push("half", COMMIT_A).await.result.expect_err("no database").code, "database.unavailable");
+    });
+}
+
+#[test]
+fn an_app_whose_environment_cannot_be_told_is_not_started_and_says_why() {
+    let site = Site::new();
+    site.builders.commit(COMMIT_A, WEB);
+    site.while_up(async |server| {
+        for name in ["hello", "other"] {
+            server.create(name).await;
+            server.deploy(name, COMMIT_A).await;
+        }
+        lock(&site.databases.lost).insert(server.app("hello").identity.number);
+    });
+    site.while_up(async |server| {
+        server.alive(&["web.1-v1 up"]).await;
+        server.routed("hello", "stopped").await;
+        server.routed("other", "web.1-v1").await;
+        assert_eq!(server.events("hello").await.last().map(String::as_str), Some("app.not_started"));
+        let status = server.ask(api::status::Status {}).await.expect("status");
+        assert_eq!(status.apps[0].trouble.as_deref(), Some("not started: the database cluster cannot be used"));
+        let restart = api::ps::Restart { app: "hello".to_owned(), what: None };
+        assert_eq!(server.ask(restart).await.expect_err("not started").code, "app.not_started");
+        lock(&site.databases.lost).clear();
+        server.deploy("hello", COMMIT_A).await;
+        server.routed("hello", "web.1-v2").await;
+        assert_eq!(server.ask(api::status::Status {}).await.expect("status").apps[0].trouble, None);
     });
 }
 
@@ -170,4 +207,22 @@ fn an_app_whose_making_was_interrupted_is_made_whole_by_the_next_server() {
         server.deploy("hello", COMMIT_A).await;
     });
     site.while_up(async |server| assert!(lock(&server.engine.prepared).is_empty(), "what has a release is whole"));
+}
+
+#[test]
+fn what_only_tells_or_tidies_keeps_no_server_from_starting() {
+    let site = Site::on_disk();
+    site.builders.commit(COMMIT_A, WEB);
+    site.while_up(async |server| {
+        server.create("hello").await;
+        server.deploy("hello", COMMIT_A).await;
+        server
+            .control
+            .push_begun(&server.app("hello"), "refs/heads/main".parse().expect("a ref"), COMMIT_B, COMMIT_A)
+            .await
+            .expect("begun");
+    });
+    let _full = site.sabotage("INSERT ON events");
+    site.keys.broken.store(true, Ordering::SeqCst);
+    site.while_up(async |server| server.routed("hello", "web.1-v1").await);
 }

@@ -40,6 +40,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// What is on the box whether a server runs or not.
 pub(crate) struct Site {
     pub store: Store,
+    folder: Option<tempfile::TempDir>,
     pub machine: Arc<Machine>,
     pub builders: Arc<FakeBuilders>,
     pub databases: Arc<FakeDatabases>,
@@ -51,9 +52,30 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new() -> Self {
+        Self::with(Store::in_memory().expect("a store in memory"), None)
+    }
+
+    /// A store that [`Site::sabotage`] reaches.
+    pub(crate) fn on_disk() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(&folder.path().join("paas.db"), &folder.path().join("secret.key")).expect("a store");
+        Self::with(store, Some(folder))
+    }
+
+    /// Lets every change of this kind fail, such as `UPDATE OF name ON apps`; ends with what is returned.
+    pub(crate) fn sabotage(&self, change: &str) -> impl Drop + use<> {
+        let path = self.folder.as_ref().expect("a site on disk").path().join("paas.db");
+        let db = rusqlite::Connection::open(path).expect("the file");
+        let sql = format!("CREATE TRIGGER sabotage BEFORE {change} BEGIN SELECT RAISE(ABORT, 'the disk is full'); END");
+        db.execute_batch(&sql).expect("sabotaged");
+        Sabotage(db)
+    }
+
+    fn with(store: Store, folder: Option<tempfile::TempDir>) -> Self {
         let machine = Arc::new(Machine::default());
         Self {
-            store: Store::in_memory().expect("a store in memory"),
+            store,
+            folder,
             builders: Arc::new(FakeBuilders::new(machine.clone())),
             machine,
             databases: Arc::default(),
@@ -84,6 +106,14 @@ impl Site {
         self.machine.lose_server();
         assert!(!FATAL.get(), "a critical task has panicked");
         result
+    }
+}
+
+struct Sabotage(rusqlite::Connection);
+
+impl Drop for Sabotage {
+    fn drop(&mut self) {
+        let _ = self.0.execute_batch("DROP TRIGGER sabotage");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Databases, repositories, logs, keys and the machine, as control sees them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -19,6 +19,8 @@ use super::pushes::source;
 pub(crate) struct FakeDatabases {
     /// While true, no database can be made.
     pub broken: AtomicBool,
+    /// Apps of which not even the address of their database can be told.
+    pub lost: Mutex<BTreeSet<AppNumber>>,
     pub removed: Mutex<Vec<AppNumber>>,
 }
 
@@ -33,7 +35,7 @@ impl Databases for FakeDatabases {
             if none {
                 return Ok(Database { kind: "none", url: None, password: None, note: None });
             }
-            if self.broken.load(Ordering::SeqCst) && password.is_none() {
+            if lock(&self.lost).contains(&number) || self.broken.load(Ordering::SeqCst) && password.is_none() {
                 return Err(Failure::new(Kind::Host, "database.unavailable", "the database cluster cannot be used"));
             }
             let password = password.unwrap_or_else(|| Secret::new("s3cr3t"));
@@ -149,10 +151,15 @@ impl AppLogs for FakeLogs {
 #[derive(Default)]
 pub(crate) struct FakeKeys {
     pub keys: Mutex<Vec<String>>,
+    /// While true, the list cannot be written.
+    pub broken: AtomicBool,
 }
 
 impl LoginKeys for FakeKeys {
     fn write(&self, keys: Vec<(String, String, String)>) -> BoxFuture<'_, Result<(), Failure>> {
+        if self.broken.load(Ordering::SeqCst) {
+            return Box::pin(async { Err(Failure::new(Kind::Host, "internal", "no space left on device")) });
+        }
         *lock(&self.keys) = keys.into_iter().map(|(fingerprint, _, _)| fingerprint).collect();
         Box::pin(async { Ok(()) })
     }
