@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use api::Failure;
-use model::{ConfigVars, Formation, ProcessType};
+use model::{AppNumber, ConfigVars, Formation, ProcessType};
 
 use crate::app::{AppHandle, AppStart, RunnableRelease};
 use crate::control::{Control, ControlSettings};
@@ -17,10 +17,12 @@ impl Control {
         let control = Arc::new(Self::new(services, settings));
         control.settle_interrupted().await?;
         for app in control.services.store.apps().await? {
-            let start = match control.app_start(&app, true).await {
-                Ok(start) => start,
-                Err(failure) => control.not_started(&app, &failure).await?,
-            };
+            let start = control.app_start_or_none(&app, true).await?;
+            if let Some(trouble) = &start.trouble
+                && let Err(failure) = control.tell_trouble(app.number, trouble).await
+            {
+                tracing::error!(app = %app.name, %failure, "an event is not stored");
+            }
             control.insert(AppHandle::start(&control.services, start));
             // An earlier server may have been killed while it made this one.
             if app.current.is_none()
@@ -80,17 +82,15 @@ impl Control {
         })
     }
 
-    /// How an app starts that cannot be read whole: nothing of it runs, rather than without
-    /// its config, and no other app of the box has to suffer for it.
-    async fn not_started(&self, app: &App, failure: &Failure) -> Result<AppStart, Failure> {
+    /// As [`Control::app_start`]. An app that cannot be read whole starts without anything
+    /// of it running: never without its config, and no other app has to suffer for it.
+    pub(crate) async fn app_start_or_none(&self, app: &App, adopting: bool) -> Result<AppStart, Failure> {
+        let failure = match self.app_start(app, adopting).await {
+            Ok(start) => return Ok(start),
+            Err(failure) => failure,
+        };
         tracing::error!(app = %app.name, %failure, causes = ?failure.causes, "an app is not started");
         let why = failure.why.as_ref().or(failure.causes.first()).map(|why| format!(" ({why})")).unwrap_or_default();
-        let text = format!("not started: {failure}{why}");
-        self.services.logs.write(app.number, "start", &text);
-        let event = self.event_of("paas", EventCode::AppNotStarted, text.clone());
-        if let Err(error) = self.services.store.record_event(Some(app.number), event).await {
-            tracing::error!(app = %app.name, %error, "an event is not stored");
-        }
         Ok(AppStart {
             identity: self.identity(&app.name, app.number, app.port)?,
             current: None,
@@ -98,9 +98,15 @@ impl Control {
             stopped: app.stopped,
             addon_env: ConfigVars::default(),
             overlap: [ProcessType::web()].into(),
-            adopting: true,
-            trouble: Some(text),
+            adopting,
+            trouble: Some(format!("not started: {failure}{why}")),
         })
+    }
+
+    async fn tell_trouble(&self, number: AppNumber, trouble: &str) -> Result<(), Failure> {
+        self.services.logs.write(number, "start", trouble);
+        let event = self.event_of("paas", EventCode::AppNotStarted, trouble.to_owned());
+        Ok(self.services.store.record_event(Some(number), event).await?)
     }
 
     /// Starts the task of an app that was just made.

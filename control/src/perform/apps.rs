@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use api::apps::{AppSummary, Apps, AppsReply, Create, CreateReply, Destroy, DestroyReply, Info, InfoReply, Rename, Set};
+use api::apps::{AppSummary, Apps, AppsReply, Create, CreateReply, Info, InfoReply, Set};
 use api::{Failure, Kind, Role};
 use model::{AppName, AppNumber};
 
@@ -10,10 +10,7 @@ use super::Ask;
 use super::rows::process_words;
 use crate::app::AppHandle;
 use crate::control::Control;
-use crate::limits::{CANCEL_AGAIN, SESSIONS_END_MAX, WIPE_MAX};
-use crate::seams::{Cancel, Lines};
 use crate::store::{App, AppSetting, DatabaseKind, EventCode, NewApp, NewEvent};
-use crate::turns::Turn;
 
 /// Words for a made-up app name, as Heroku makes them.
 const ADJECTIVES: [&str; 16] = [
@@ -82,7 +79,7 @@ impl Control {
         Err(Failure::new(Kind::Refused, "app.no_name", "no free name was found").fix("give one: paas apps:create NAME"))
     }
 
-    fn created(&self, app: &AppHandle, database: DatabaseKind) -> CreateReply {
+    pub(super) fn created(&self, app: &AppHandle, database: DatabaseKind) -> CreateReply {
         let (url, port_url) = self.urls(&app.identity);
         let mut notes = Vec::new();
         if database == DatabaseKind::Sqlite {
@@ -147,88 +144,6 @@ impl Control {
             self.services.store.set_app_setting(app.identity.number, setting, event).await?;
         }
         self.info_of(&app).await
-    }
-
-    /// Renames by stopping under the old name and starting under the new one: `APP`, the
-    /// host name and every run carry the name.
-    pub(super) async fn rename(&self, ask: &Ask, rename: Rename) -> Result<CreateReply, Failure> {
-        let app = self.app_for(&ask.actor, &rename.app, Role::Owner, "rename")?;
-        let name: AppName = rename.to.parse()?;
-        let _turn = self.turn(&app, &ask.lines, &ask.cancel).await?;
-        let number = app.identity.number;
-        // Everything that can fail comes before anything stops.
-        let mut start = self.app_start(&self.services.store.app(number).await?, false).await?;
-        start.identity = self.identity(&name, number, app.identity.port)?;
-        let event = self.event(ask, EventCode::AppRenamed, format!("{} is now {name}", app.identity.name));
-        let record = self.services.store.rename_app(number, name, event).await?;
-        if let Err(failure) = app.close().await {
-            tracing::error!(app = %app.identity.name, %failure, "the app's task had ended before its new one started");
-        }
-        self.forget(&app.identity.name);
-        let handle = app.succeeded_by(&self.services, start);
-        self.insert(handle.clone());
-        // What was scaled or stopped between the look and the start.
-        handle.reload();
-        Ok(self.created(&handle, record.database))
-    }
-
-    pub(super) async fn destroy(&self, ask: &Ask, destroy: Destroy) -> Result<DestroyReply, Failure> {
-        let app = self.app_for(&ask.actor, &destroy.app, Role::Owner, "destroy")?;
-        let name = &app.identity.name;
-        if destroy.confirm != name.as_str() {
-            return Err(Failure::new(Kind::Refused, "app.not_confirmed", format!("{name} was not destroyed"))
-                .why("the name that confirms it is another")
-                .fix(format!("paas apps:destroy -a {name} --confirm {name}")));
-        }
-        let _turn = self.turn_by_force(&app, &ask.lines, &ask.cancel).await?;
-        app.close().await?;
-        let event = self.event(ask, EventCode::AppDestroyed, format!("{name} was destroyed"));
-        self.services.store.destroy_app(app.identity.number, event).await?;
-        self.forget(name);
-        self.sessions.end_of_app(app.identity.number);
-        if tokio::time::timeout(SESSIONS_END_MAX, app.pushing.write()).await.is_err() {
-            tracing::warn!(app = %name, "git of a push is still in the repository of a destroyed app");
-        }
-        self.wipe_destroyed().await;
-        self.publish_keys().await?;
-        Ok(DestroyReply { name: name.to_string() })
-    }
-
-    /// The turn, with everything that stands before it cancelled.
-    async fn turn_by_force(&self, app: &AppHandle, lines: &Lines, cancel: &Cancel) -> Result<Turn, Failure> {
-        let turn = self.turn(app, lines, cancel);
-        tokio::pin!(turn);
-        loop {
-            if let Some(other) = self.underway_of(app.identity.number) {
-                other.raise.send_replace(true);
-            }
-            // One that waited longer may have begun meanwhile.
-            if let Ok(turn) = tokio::time::timeout(CANCEL_AGAIN, &mut turn).await {
-                return turn;
-            }
-        }
-    }
-
-    /// Removes what is left on the box of destroyed apps; what cannot be removed now is
-    /// tried again at the next start.
-    pub(crate) async fn wipe_destroyed(&self) {
-        let numbers = match self.services.store.unwiped_apps().await {
-            Ok(numbers) => numbers,
-            Err(error) => return tracing::warn!(%error, "destroyed apps cannot be listed"),
-        };
-        for number in numbers {
-            let wiped = async {
-                self.services.databases.remove(number).await?;
-                self.services.engine.remove(number).await?;
-                self.services.store.mark_wiped(number, self.services.now_unix_ms()).await?;
-                Ok::<_, Failure>(())
-            };
-            let late = || Failure::new(Kind::Host, "app.not_wiped", "removing it takes too long");
-            let wiped = tokio::time::timeout(WIPE_MAX, wiped).await;
-            if let Err(failure) = wiped.unwrap_or_else(|_| Err(late())) {
-                tracing::warn!(app = number.0, %failure, causes = ?failure.causes, "leftovers of a destroyed app stay until the next start");
-            }
-        }
     }
 
     pub(super) fn event(&self, ask: &Ask, code: EventCode, text: impl Into<String>) -> NewEvent {

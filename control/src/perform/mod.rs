@@ -3,6 +3,7 @@
 mod access;
 mod apps;
 mod builds;
+mod closing;
 mod config;
 mod events;
 mod logs;

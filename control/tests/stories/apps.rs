@@ -4,6 +4,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use api::apps::{Create, Destroy, Info, Rename, Set};
+use api::wire::FromServer;
+use control::access::Actor;
 
 use super::support::instances::Boot;
 use super::support::{COMMIT_A, COMMIT_B, Server, Site, lock, until};
@@ -154,6 +156,40 @@ fn a_push_that_waited_for_a_rename_is_told_that_the_app_went_away() {
         drop(turn);
         assert_eq!(push.task.await.expect("the push").result.expect_err("gone").code, "app.gone");
         until("nothing runs", async || server.machine.alive().is_empty().then_some(())).await;
+    });
+}
+
+#[test]
+fn a_destroy_or_rename_that_cannot_be_stored_leaves_the_app_as_it_was() {
+    let site = Site::on_disk();
+    site.while_up(async |server| {
+        deployed(&site, &server).await;
+        let full = site.sabotage("UPDATE OF destroyed_unix_ms, name ON apps");
+        assert!(server.ask(destroy("hello")).await.is_err());
+        assert!(server.ask(Rename { app: "hello".to_owned(), to: "greeter".to_owned() }).await.is_err());
+        server.alive(&["bot.1-v1 up", "web.1-v1 up"]).await;
+        server.routed("hello", "web.1-v1").await;
+        drop(full);
+        server.deploy("hello", COMMIT_B).await;
+        server.ask(destroy("hello")).await.expect("destroyed");
+        assert!(server.machine.alive().is_empty());
+    });
+}
+
+#[test]
+fn the_old_name_is_taken_until_nothing_of_a_renamed_app_has_it() {
+    let site = Site::new();
+    site.while_up(async |server| {
+        deployed(&site, &server).await;
+        lock(&server.machine.state).undying.insert("bot".parse().expect("type"));
+        let rename = server.begin(Actor::Operator, "apps:rename", serde_json::json!({"app": "hello", "to": "greeter"}));
+        server.alive(&["bot.1-v1 stuck"]).await;
+        assert_eq!(server.ask(create("hello")).await.expect_err("not yet").code, "app.name_taken");
+        let renamed = server.while_time_passes(Duration::from_mins(2), rename.answer).await.expect("the answer");
+        assert!(matches!(renamed, FromServer::Reply(_)), "{renamed:?}");
+        server.create("hello").await;
+        assert_eq!(server.door.pool("hello").as_deref(), Some("stopped"));
+        assert_ne!(server.app("hello").identity.number, server.app("greeter").identity.number);
     });
 }
 
