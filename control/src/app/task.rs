@@ -148,19 +148,21 @@ impl AppTask {
     }
 
     async fn look(&mut self, observed: &AppObserved) {
+        self.observed = observed.clone();
+        // Visitors first: what is kept below waits for the disk.
+        self.publish_routes();
+        self.release_draining();
         // The first look that finds something after a server start finds what an earlier
         // server told.
         let silently = self.adopting;
         self.adopting &= observed.instances.is_empty();
+        // Before the switch goes on: the end of an instance stands before what it leads to.
         for told in self.story.tell(observed, silently) {
             self.services.logs.write(self.identity.number, &told.process, &told.text);
             self.services.record_trouble(&self.identity, &told).await;
         }
-        self.observed = observed.clone();
         self.step_switch().await;
         self.drop_retired();
-        self.publish_routes();
-        self.release_draining();
     }
 
     /// A retired release leaves the target when nothing of it is left.

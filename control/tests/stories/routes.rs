@@ -7,7 +7,7 @@ use model::engine::InstancePhase;
 use model::{AppNumber, Hostname, ProcessType};
 
 use super::support::instances::Boot;
-use super::support::{COMMIT_A, COMMIT_B, Server, Site, lock, version};
+use super::support::{COMMIT_A, COMMIT_B, Server, Site, lock, until, version};
 
 const WEB: &[(&str, &str)] = &[("web", "serve")];
 
@@ -122,5 +122,20 @@ fn a_silent_instance_is_still_routed_if_it_is_the_last_one() {
         server.routed("hello", "web.2-v1").await;
         silence(2);
         server.routed("hello", "web.1-v1 web.2-v1").await;
+    });
+}
+
+#[test]
+fn routes_do_not_wait_for_the_disk() {
+    let site = Site::on_disk();
+    site.while_up(async |server| {
+        deployed(&site, &server).await;
+        site.builders.boot(COMMIT_A, "web", Boot::Crash(vec![]));
+        let disk = site.hold_disk();
+        server.app("hello").restart(None).await.expect("restarted");
+        server.routed("hello", "crashed").await;
+        assert!(!server.events("hello").await.contains(&"instance.crashed".to_owned()));
+        drop(disk);
+        until("it is kept", async || server.events("hello").await.contains(&"instance.crashed".to_owned()).then_some(())).await;
     });
 }

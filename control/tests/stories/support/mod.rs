@@ -64,11 +64,22 @@ impl Site {
 
     /// Lets every change of this kind fail, such as `UPDATE OF name ON apps`; ends with what is returned.
     pub(crate) fn sabotage(&self, change: &str) -> impl Drop + use<> {
-        let path = self.folder.as_ref().expect("a site on disk").path().join("paas.db");
-        let db = rusqlite::Connection::open(path).expect("the file");
+        let db = self.second_connection();
         let sql = format!("CREATE TRIGGER sabotage BEFORE {change} BEGIN SELECT RAISE(ABORT, 'the disk is full'); END");
         db.execute_batch(&sql).expect("sabotaged");
         Sabotage(db)
+    }
+
+    /// Nothing can be stored until what is returned is dropped; what is asked for waits.
+    pub(crate) fn hold_disk(&self) -> rusqlite::Connection {
+        let db = self.second_connection();
+        db.execute_batch("BEGIN IMMEDIATE").expect("held");
+        db
+    }
+
+    fn second_connection(&self) -> rusqlite::Connection {
+        let path = self.folder.as_ref().expect("a site on disk").path().join("paas.db");
+        rusqlite::Connection::open(path).expect("the file")
     }
 
     fn with(store: Store, folder: Option<tempfile::TempDir>) -> Self {
