@@ -23,7 +23,7 @@ use crate::pages::{self, Manner};
 use crate::protocol::TroubleKind;
 use crate::state::Shared;
 use crate::table::App;
-use crate::tunnel;
+use crate::tunnel::{self, TunnelEnd};
 
 /// Where a connection came in.
 #[derive(Debug, Clone)]
@@ -200,11 +200,11 @@ impl Visit<'_> {
             End::Complete => return self.complete(&told, app),
             End::Switched => {
                 let instance = self.ticket.as_ref().map(|ticket| ticket.instance.clone());
-                let bytes = match (&instance, &mut app) {
-                    (Some(instance), Some(app)) => tunnel::carry(self.shared, client, app, instance).await.0,
-                    _ => 0,
+                let (bytes, end) = match (&instance, &mut app) {
+                    (Some(instance), Some(app)) => tunnel::carry(self.shared, client, app, instance).await,
+                    _ => (0, TunnelEnd::Closed),
                 };
-                self.log(None, told.status, bytes);
+                self.log((end == TunnelEnd::Idle).then_some(&failure::IDLE), told.status, bytes);
                 return After::Close;
             }
             End::ClientGone => return self.client_left(&told, true),

@@ -121,6 +121,25 @@ async fn tunnels_of_a_run_that_left_the_table_are_closed_in_time() {
 }
 
 #[tokio::test]
+async fn a_tunnel_in_which_nobody_speaks_is_closed_and_logged_as_h15() {
+    let front = Front::with(hurried()).await;
+    let app = App::start(|mut wire| async move {
+        wire.head().await;
+        wire.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n").await;
+        wire.closed().await;
+    })
+    .await;
+    front.serve("hello", &[app.port]).await;
+    let mut wire = front.visit().await;
+    wire.send("GET / HTTP/1.1\r\nHost: hello.test\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n").await;
+    assert_eq!(wire.answer().await.status, 101);
+    wire.closed().await;
+    let lines = front.access_lines(1).await;
+    assert!(lines[0].starts_with("at=error code=H15 desc=\"Idle connection\""), "{lines:?}");
+    assert!(lines[0].contains("status=101"), "{lines:?}");
+}
+
+#[tokio::test]
 async fn held_requests_are_served_once_an_instance_is_there() {
     let front = Front::start().await;
     front.route("hello", Pool::Hold { for_at_most_ms: 10_000 }).await;
