@@ -56,6 +56,14 @@ impl Desired {
         self.apps = apps.into_iter().map(|routes| (routes.app.clone(), (self.seq, routes))).collect();
     }
 
+    /// Has everybody say everything once more; its number, which is later than that of any
+    /// change so far.
+    pub(super) fn again(&mut self) -> u64 {
+        self.seq += 1;
+        self.whole_below = self.seq;
+        self.seq
+    }
+
     pub(super) fn put(&mut self, routes: AppRoutes) {
         self.seq += 1;
         self.apps.insert(routes.app.clone(), (self.seq, routes));
@@ -103,10 +111,10 @@ impl Desired {
         }
     }
 
-    /// What a session that is at `progress` has to say, and moves it on. `whole`: all of it.
-    pub(super) fn say(&self, progress: &mut Progress, whole: bool, has_port: impl Fn(&AppName) -> bool) -> Vec<Saying> {
+    /// What a session that is at `progress` has to say, and moves it on.
+    pub(super) fn say(&self, progress: &mut Progress, has_port: impl Fn(&AppName) -> bool) -> Vec<Saying> {
         let mut sayings = Vec::new();
-        if self.known && (whole || progress.seq < self.whole_below) {
+        if self.known && progress.seq < self.whole_below {
             let apps = self.apps.values().map(|(_, routes)| routes.into()).collect();
             sayings.push(plain(FromServer::Snapshot { seq: self.seq, apps }));
         } else if self.known {
@@ -160,7 +168,7 @@ mod tests {
             FromServer::Delete { seq, app } => format!("delete {seq} {app}"),
             other => format!("{other:?}"),
         };
-        desired.say(progress, false, |_| false).into_iter().map(describe).collect()
+        desired.say(progress, |_| false).into_iter().map(describe).collect()
     }
 
     #[test]

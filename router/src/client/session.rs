@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use model::{AppName, RunId};
@@ -24,7 +24,7 @@ pub(super) async fn stay_connected(inner: Arc<Inner>) {
         let began = Instant::now();
         // A router that drains is still spoken to while the next one is looked for.
         let (left, leaving) = oneshot::channel();
-        let session = Session { inner: inner.clone(), id, left: Some(left), whole: AtomicBool::new(false), snapshot: AtomicU64::new(0) };
+        let session = Session { inner: inner.clone(), id, left: Some(left), snapshot: AtomicU64::new(0) };
         tokio::spawn(session.run());
         let connected = leaving.await.unwrap_or(false);
         if connected || began.elapsed() > Duration::from_millis(limits::RECONNECT_MS_MAX) {
@@ -40,8 +40,6 @@ struct Session {
     id: u64,
     /// Told (whether it was connected) once another router is wanted.
     left: Option<oneshot::Sender<bool>>,
-    /// The router refused a change: the whole table may do.
-    whole: AtomicBool,
     /// The number of the last whole table that was said.
     snapshot: AtomicU64,
 }
@@ -100,7 +98,7 @@ impl Session {
         listens.extend(self.inner.lock().handed_over());
         self.inner.tell(RouterEvent::Connected { pid, listens });
         let inner = self.inner.clone();
-        let reader = Reader { inner: &inner, id: self.id, left: self.left.take(), whole: &self.whole, snapshot: &self.snapshot };
+        let reader = Reader { inner: &inner, id: self.id, left: self.left.take(), snapshot: &self.snapshot, again: 0 };
         let ended = tokio::select! {
             ended = reader.run(&stream, inbox) => ended,
             ended = self.write(&stream) => ended,
@@ -113,9 +111,8 @@ impl Session {
         let mut progress = Progress::default();
         loop {
             changed.borrow_and_update();
-            let whole = self.whole.swap(false, Ordering::Relaxed);
             let listens = self.inner.view.borrow().sessions.get(&self.id).map(|seen| seen.listens.clone()).unwrap_or_default();
-            let sayings = self.inner.lock().say(&mut progress, whole, |app| listens.contains(app));
+            let sayings = self.inner.lock().say(&mut progress, |app| listens.contains(app));
             for saying in sayings {
                 if let FromServer::Snapshot { seq, .. } = &saying.frame {
                     self.snapshot.store(*seq, Ordering::Relaxed);
@@ -148,8 +145,9 @@ struct Reader<'a> {
     inner: &'a Inner,
     id: u64,
     left: Option<oneshot::Sender<bool>>,
-    whole: &'a AtomicBool,
     snapshot: &'a AtomicU64,
+    /// After a change that was refused: the number of the table that says it again.
+    again: u64,
 }
 
 impl Reader<'_> {
@@ -162,6 +160,8 @@ impl Reader<'_> {
 
     fn handle(&mut self, frame: FromRouter) {
         match frame {
+            // What was refused before it has not been applied.
+            FromRouter::Applied { seq, .. } if seq < self.again => {}
             FromRouter::Applied { seq, busy } => self.see(|seen| {
                 seen.applied = seq;
                 seen.busy = busy.iter().filter_map(run_of).collect();
@@ -190,8 +190,8 @@ impl Reader<'_> {
     fn refused(&mut self, seq: u64, why: String) {
         if self.snapshot.load(Ordering::Relaxed) == seq {
             self.inner.tell(RouterEvent::Refused { why });
-        } else {
-            self.whole.store(true, Ordering::Relaxed);
+        } else if seq > self.again {
+            self.again = self.inner.lock().again();
             self.inner.changed.send_replace(());
         }
     }

@@ -8,7 +8,7 @@ use model::{AppRoutes, Pool, RoutedInstance};
 use router::{RouterClient, RouterEvent, Timeouts};
 use tokio::sync::Semaphore;
 
-use crate::support::{App, Front, Wire, get, hurried, listening, routes, run, serving, until, within};
+use crate::support::{App, Front, Wire, get, listening, routes, run, serving, until, within};
 
 #[tokio::test]
 async fn nothing_is_accepted_before_the_first_table() {
@@ -17,7 +17,8 @@ async fn nothing_is_accepted_before_the_first_table() {
     let mut wire = front.visit().await;
     wire.send(get("hello")).await;
     front.client.put(routes("hello", Pool::Stopped));
-    assert!(!wire.stream.try_read(&mut [0; 1]).is_ok_and(|_| true), "an answer came without a table");
+    let answered = tokio::time::timeout(Duration::from_millis(300), wire.stream.readable()).await;
+    assert!(answered.is_err(), "an answer came without a table");
     front.client.replace(vec![routes("hello", serving("hello", &[app.port]))]);
     assert_eq!(wire.answer().await.text(), "hello");
 }
@@ -99,7 +100,8 @@ async fn a_replaced_router_drains_while_the_next_one_serves() {
 
 #[tokio::test]
 async fn a_router_that_is_gone_counts_as_drained() {
-    let mut front = Front::with(hurried()).await;
+    // Nothing but its end ends the request within the test's time.
+    let mut front = Front::with(Timeouts { drain: Duration::from_millis(100), ..Timeouts::default() }).await;
     let app = App::start(|mut wire| async move {
         wire.request().await;
         wire.closed().await;

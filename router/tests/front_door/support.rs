@@ -94,21 +94,28 @@ pub(crate) struct Front {
     listener: std::net::TcpListener,
 }
 
-/// One router process, in this process.
+/// One router process, as a runtime of its own: with its end, all of it ends.
 pub(crate) struct Router {
     stop: Option<oneshot::Sender<()>>,
-    task: JoinHandle<Result<(), RouterError>>,
+    end: oneshot::Receiver<Result<(), RouterError>>,
 }
 
 impl Router {
     fn start(control: std::os::unix::net::UnixListener, listener: std::net::TcpListener, logs: PathBuf, timeouts: Timeouts) -> Self {
         let (stop, stopped) = oneshot::channel::<()>();
         let options = RouterOptions { control, listeners: vec![listener], log_directory: logs };
-        let task = tokio::spawn(router::serve(options, timeouts, async {
-            // A dropped sender stops it too.
-            let _ = stopped.await;
-        }));
-        Self { stop: Some(stop), task }
+        let (ended, end) = oneshot::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+            let served = runtime.block_on(router::serve(options, timeouts, async {
+                // A dropped sender stops it too.
+                let _ = stopped.await;
+            }));
+            runtime.shutdown_background();
+            // Most tests do not ask how it ended.
+            let _ = ended.send(served);
+        });
+        Self { stop: Some(stop), end }
     }
 
     /// SIGTERM.
@@ -118,7 +125,7 @@ impl Router {
 
     /// Waits for its end.
     pub(crate) async fn ended(self) {
-        within("the end of the router", self.task).await.expect("no panic").expect("a clean end");
+        within("the end of the router", self.end).await.expect("no panic").expect("a clean end");
     }
 }
 
