@@ -113,5 +113,6 @@ fn requests_in_flight_finish_on_the_old_release() {
     let slow = std::thread::spawn(move || super::support::http::Request::get("node-web.localhost", "/slow?wait=20s").send(port));
     app.push_change("server.js", "const VERSION = 'one'", "const VERSION = 'two'").expect_accepted();
     assert_eq!(host.facts("node-web")["version"], "two");
+    assert!(!slow.is_finished(), "the request ended before the switch");
     assert_eq!(slow.join().expect("a thread").expect("an answer").body, "one after 20s\n");
 }

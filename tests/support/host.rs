@@ -24,7 +24,7 @@ const BINARY: &str = env!("CARGO_BIN_EXE_paas");
 /// What a test wants to be different.
 #[derive(Debug, Default)]
 pub(crate) struct HostOptions {
-    /// Mount a tmpfs of this size at the root folder (root mode only).
+    /// Mount a tmpfs of this size at the root folder (only where root runs the tests).
     pub(crate) disk_bytes: Option<u64>,
     /// Have an account for `ssh paas@box` that only server and SSH server see. An
     /// ordinary user's sshd can only log in that same user, so that is the account then.
@@ -70,9 +70,9 @@ impl Host {
             self.give_to_caller(&folder);
         }
         if let Some(bytes) = self.options.disk_bytes {
-            assert_eq!(self.mode, Mode::Root, "only root can mount");
             let root = self.root();
             tools::run("mount", &["-t", "tmpfs", "-o", &format!("size={bytes},mode=0755"), "paas-test", &root.to_string_lossy()]);
+            self.give_to_caller(&root);
         }
         let uid = if self.mode == Mode::Root { self.seat.login_uid() } else { self.seat.caller_uid() };
         let passwd = fs::read_to_string("/etc/passwd").expect("/etc/passwd");
