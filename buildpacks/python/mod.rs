@@ -49,15 +49,14 @@ impl Buildpack for Python {
 
 /// Why this is a Python app, if it is one.
 fn reason(tree: &dyn SourceTree) -> Result<Option<String>, PlanError> {
-    for name in ["requirements.txt", ".python-version", "runtime.txt"] {
-        if tree.has_file(name) {
-            return Ok(Some(name.to_owned()));
-        }
+    if tree.has_file("requirements.txt") {
+        return Ok(Some("requirements.txt".to_owned()));
     }
-    // Node.js apps have Python files and lockfiles of tools lying around.
+    // Node.js apps have Python files, pins and lockfiles of tools lying around.
     if tree.has_file("package.json") {
         return Ok(None);
     }
+    // Before the pins: `uv init` writes one, and the app needs what its lockfile names.
     for (name, export) in [
         ("uv.lock", "uv export --no-dev --no-emit-project -o requirements.txt"),
         ("poetry.lock", "poetry export -o requirements.txt"),
@@ -65,7 +64,7 @@ fn reason(tree: &dyn SourceTree) -> Result<Option<String>, PlanError> {
         ("pyproject.toml", "pip-compile -o requirements.txt pyproject.toml"),
         ("setup.py", "echo . > requirements.txt"),
     ] {
-        if tree.has_file(name) {
+        if tree.has_file(name) && (name != "pyproject.toml" || describes_a_project(tree)?) {
             let problem = Problem::new("python.no_requirements", format!("this is a Python app ({name}) without a requirements.txt"))
                 .why("dependencies are installed with pip from requirements.txt; other tools are not supported yet")
                 .fix(format!("write one and commit it: {export}"));
@@ -73,7 +72,17 @@ fn reason(tree: &dyn SourceTree) -> Result<Option<String>, PlanError> {
         }
     }
     let is_module = |name: &String| name.strip_suffix(".py").is_some() && tree.has_file(name);
-    Ok(tree.names("")?.into_iter().find(is_module))
+    let pin = [".python-version", "runtime.txt"].into_iter().find(|name| tree.has_file(name)).map(str::to_owned);
+    Ok(match pin {
+        Some(pin) => Some(pin),
+        None => tree.names("")?.into_iter().find(is_module),
+    })
+}
+
+/// Often pyproject.toml only holds the settings of a formatter.
+fn describes_a_project(tree: &dyn SourceTree) -> Result<bool, PlanError> {
+    let text = tree.text("pyproject.toml")?.unwrap_or_default();
+    Ok(text.lines().any(|line| line.starts_with("[project") || line.starts_with("[tool.poetry")))
 }
 
 /// The language's good manners; config vars win over them.
