@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use api::{Failure, Kind, Role};
+use api::{Failure, Role};
 use model::{AppName, AppNumber, ConfigVars, EnvKey, Hostname};
 use tokio::sync::Semaphore;
 
@@ -49,6 +49,7 @@ pub struct Control {
     pub(crate) sessions: Sessions,
     /// `stop --all` is under way: what is started now would outlive it.
     pub(crate) stopping: AtomicBool,
+    pub(crate) working: Arc<tokio::sync::RwLock<()>>,
 }
 
 impl Control {
@@ -61,15 +62,8 @@ impl Control {
             underway: Mutex::default(),
             sessions: Sessions::default(),
             stopping: AtomicBool::new(false),
+            working: Arc::default(),
         }
-    }
-
-    /// Refuses new work once everything is being stopped.
-    pub(crate) fn check_not_stopping(&self) -> Result<(), Failure> {
-        if !self.stopping.load(Ordering::SeqCst) {
-            return Ok(());
-        }
-        Err(Failure::new(Kind::Unavailable, "server.stopping", "the server is stopping everything").fix("start it again: paas server"))
     }
 
     pub(crate) fn identity(&self, name: &AppName, number: AppNumber, port: u16) -> Result<AppIdentity, Failure> {

@@ -19,6 +19,8 @@ mod starting;
 pub mod store;
 pub mod story;
 pub mod turns;
+mod work;
 
 pub use control::{Control, ControlSettings};
 pub use pushing::Pushing;
+pub use sessions::OpenSession;

@@ -1,8 +1,10 @@
 //! What people have open with an app for as long as they like: pushes, fetches, `run`,
-//! `logs --tail`. It ends with their access and with the app.
+//! `logs --tail`. It ends with their access, with
+//! the app and with `stop --all`.
 
 use std::sync::{Mutex, PoisonError};
 
+use api::Failure;
 use model::AppNumber;
 use tokio::sync::watch;
 
@@ -10,6 +12,7 @@ use crate::access::Actor;
 use crate::app::AppHandle;
 use crate::control::Control;
 use crate::seams::{Cancel, cancelled};
+use crate::work::Work;
 
 /// The sessions that are open.
 #[derive(Debug, Default)]
@@ -23,7 +26,20 @@ struct Open {
     end: watch::Sender<bool>,
 }
 
+/// A session that is open until this is dropped.
+#[derive(Debug)]
+pub struct OpenSession {
+    /// Raised when its caller gives up, and when it must end.
+    pub cancel: Cancel,
+    _work: Work,
+}
+
 impl Sessions {
+    /// Ends every session.
+    pub(crate) fn end_all(&self) {
+        self.end(|_| true);
+    }
+
     /// Ends a person's sessions, with one app or with all.
     pub(crate) fn end_of_person(&self, person: &str, app: Option<AppNumber>) {
         self.end(|open| open.person.as_deref() == Some(person) && app.is_none_or(|app| app == open.app));
@@ -42,9 +58,9 @@ impl Sessions {
 }
 
 impl Control {
-    /// Opens a session: what it returns is raised when the caller gives up, and when
-    /// the session must end. It is over when nobody holds that any more.
-    pub fn open_session(&self, actor: &Actor, app: &AppHandle, mut caller: Cancel) -> Cancel {
+    /// Opens a session of a person with an app.
+    pub fn open_session(&self, actor: &Actor, app: &AppHandle, mut caller: Cancel) -> Result<OpenSession, Failure> {
+        let work = self.work()?;
         let end = watch::Sender::new(false);
         let cancel = end.subscribe();
         let person = match actor {
@@ -61,6 +77,6 @@ impl Control {
                 () = end.closed() => {}
             }
         });
-        cancel
+        Ok(OpenSession { cancel, _work: work })
     }
 }

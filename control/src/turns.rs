@@ -11,10 +11,18 @@ use tokio::sync::{OwnedMutexGuard, watch};
 use crate::app::AppHandle;
 use crate::control::Control;
 use crate::seams::{Cancel, Lines, cancelled};
+use crate::work::Work;
 
 /// The right to change the releases of an app. Whoever holds a clone keeps others
 /// waiting: a push holds one until git has moved its ref.
-pub type Turn = Arc<OwnedMutexGuard<()>>;
+pub type Turn = Arc<Held>;
+
+/// What a turn consists of.
+#[derive(Debug)]
+pub struct Held {
+    _app: OwnedMutexGuard<()>,
+    _work: Work,
+}
 
 /// Something that can be cancelled from outside: a build, a switch.
 #[derive(Debug, Clone)]
@@ -95,7 +103,7 @@ impl Drop for RaiseOnDrop {
 impl Control {
     /// Waits for the turn to change an app's releases; a caller who cancels leaves the queue.
     pub async fn turn(&self, app: &AppHandle, lines: &Lines, cancel: &Cancel) -> Result<Turn, Failure> {
-        let turn = if let Ok(turn) = app.deploying.clone().try_lock_owned() {
+        let held = if let Ok(turn) = app.deploying.clone().try_lock_owned() {
             turn
         } else {
             lines.step("Waiting for another push of this app to end");
@@ -105,10 +113,10 @@ impl Control {
                 () = cancelled(&mut cancel) => return Err(gave_up()),
             }
         };
-        self.check_not_stopping()?;
+        let work = self.work()?;
         // Destroyed or renamed by whoever had the turn before.
         app.check_open()?;
-        Ok(Arc::new(turn))
+        Ok(Arc::new(Held { _app: held, _work: work }))
     }
 
     /// Makes what its caller does next something that others can cancel.

@@ -31,7 +31,7 @@ impl Control {
 
     pub(super) async fn create(&self, ask: &Ask, create: Create) -> Result<CreateReply, Failure> {
         ask.actor.may_operate("create apps")?;
-        self.check_not_stopping()?;
+        let _work = self.work()?;
         let name: AppName = match &create.name {
             Some(name) => name.parse()?,
             None => self.made_up_name()?,

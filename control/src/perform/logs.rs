@@ -15,14 +15,14 @@ const WAITING_LINES_MAX: usize = 256;
 impl Control {
     pub(super) async fn logs(&self, ask: &Ask, logs: Logs) -> Result<LogsReply, Failure> {
         let app = self.app_for(&ask.actor, &logs.app, Role::Viewer, "read the logs of")?;
+        let mut open = self.open_session(&ask.actor, &app, ask.cancel.clone())?;
         let (sink, mut lines) = mpsc::channel::<Line>(WAITING_LINES_MAX);
         let read = self.services.logs.read(app.identity.number, logs, sink);
         let pass_on = async {
-            let mut cancel = self.open_session(&ask.actor, &app, ask.cancel.clone());
             loop {
                 let line = tokio::select! {
                     line = lines.recv() => line,
-                    () = cancelled(&mut cancel) => None,
+                    () = cancelled(&mut open.cancel) => None,
                 };
                 let Some(line) = line else { return };
                 let Ok(item) = serde_json::to_value(line) else { continue };

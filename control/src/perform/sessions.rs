@@ -68,7 +68,8 @@ impl Control {
             return Err(Failure::new(Kind::Usage, "run.no_stdio", "this client did not pass its input and output")
                 .fix("use the same version of paas on both sides"));
         };
-        ask.cancel = self.open_session(&ask.actor, app, ask.cancel.clone());
+        let open = self.open_session(&ask.actor, app, ask.cancel.clone())?;
+        ask.cancel = open.cancel.clone();
         let one_off = self.one_off(app, command, env).await?;
         let text = format!("{} started by {}", one_off.instance.name(), ask.actor.name());
         let event = self.event(&ask, EventCode::RunStarted, text);

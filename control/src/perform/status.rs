@@ -1,7 +1,5 @@
 //! `status` and `stop --all`.
 
-use std::sync::atomic::Ordering;
-
 use api::Failure;
 use api::status::{AppStatus, Status, StatusReply, StopAll, StopAllReply};
 
@@ -33,11 +31,11 @@ impl Control {
 
     pub(super) async fn stop_all(&self, ask: &Ask, _: StopAll) -> Result<StopAllReply, Failure> {
         ask.actor.may_operate("stop everything")?;
-        self.stopping.store(true, Ordering::SeqCst);
         let event = self.event(ask, EventCode::ServerStopped, "everything is stopped on request");
         if let Err(error) = self.services.store.record_event(None, event).await {
             tracing::error!(%error, "the stop of the server is not stored");
         }
+        self.end_work().await;
         let runs = self.services.engine.stop_all().await;
         self.services.databases.stop().await;
         self.services.host.stop_router().await;

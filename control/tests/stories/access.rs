@@ -163,14 +163,3 @@ fn log_lines_come_before_the_end_of_the_stream() {
         assert!(matches!(frames.last(), Some(FromServer::Reply(_))));
     });
 }
-
-#[test]
-fn stopping_everything_ends_the_server_last() {
-    let site = Site::new();
-    site.while_up(async |server| {
-        server.ask(api::status::StopAll {}).await.expect("stopped");
-        assert!(server.host.told_to_stop.load(std::sync::atomic::Ordering::SeqCst));
-        let events = server.ask(api::events::Events { app: None, lines: 10 }).await.expect("events").events;
-        assert_eq!(events.iter().map(|event| event.code.as_str()).collect::<Vec<_>>(), ["server.started", "server.stopped"]);
-    });
-}

@@ -11,5 +11,6 @@ mod pushes;
 mod releases;
 mod repositories;
 mod routes;
+mod stopping;
 mod support;
 mod switching;

@@ -67,11 +67,11 @@ fn a_destroyed_app_is_wiped_when_git_of_its_pushes_has_ended() {
         server.create("hello").await;
         let app = server.app("hello");
         let (_client, gone) = tokio::sync::watch::channel(false);
-        let mut told = server.control.open_session(&control::access::Actor::Operator, &app, gone);
+        let mut open = server.control.open_session(&control::access::Actor::Operator, &app, gone).expect("open");
         let pushing = server.control.push_arrived(&app).await.expect("arrived");
         let destroy = async || server.ask(Destroy { app: "hello".to_owned(), confirm: "hello".to_owned() }).await;
         let git = async {
-            told.wait_for(|ended| *ended).await.expect("told to end");
+            open.cancel.wait_for(|ended| *ended).await.expect("told to end");
             server.settle().await;
             assert!(lock(&server.engine.removed).is_empty(), "git is in there");
             server.control.push_ended(&app, pushing).await;

@@ -45,7 +45,8 @@ pub async fn serve(control: Arc<Control>, actor: Actor, git: Git, stdio: Stdio, 
 async fn serve_git(control: &Arc<Control>, actor: &Actor, git: Git, stdio: Stdio, cancel: watch::Receiver<bool>) -> Result<u8, Failure> {
     let doing = if git.verb == Verb::ReceivePack { "push to" } else { "clone" };
     let app = control.app_for(actor, &git.repository, Role::Deployer, doing)?;
-    let cancel = control.open_session(actor, &app, cancel);
+    let open = control.open_session(actor, &app, cancel)?;
+    let cancel = open.cancel.clone();
     let number = app.identity.number;
     let repositories = control.services.repositories.clone();
     if git.verb == Verb::UploadPack {

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 use super::door::FakeDoor;
 use super::instances::Machine;
 use super::lock;
+use super::others::Stops;
 
 /// What a one-off does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,19 +29,24 @@ pub(crate) struct FakeEngine {
     pub one_off_end: Mutex<OneOffEnd>,
     /// Their commands, in order.
     pub one_offs: Mutex<Vec<String>>,
+    stops: Stops,
+    /// Making folders takes as long as this is true.
+    pub preparing_held: watch::Sender<bool>,
     /// Numbers whose folders were made and removed.
     pub prepared: Mutex<Vec<AppNumber>>,
     pub removed: Mutex<Vec<AppNumber>>,
 }
 
 impl FakeEngine {
-    pub(crate) fn new(machine: Arc<Machine>, door: Arc<FakeDoor>) -> Arc<Self> {
+    pub(crate) fn new(machine: Arc<Machine>, door: Arc<FakeDoor>, stops: Stops) -> Arc<Self> {
         let engine = Arc::new(Self {
             machine,
             door,
             stir: Arc::default(),
             one_off_end: Mutex::new(OneOffEnd::Code(0)),
             one_offs: Mutex::default(),
+            stops,
+            preparing_held: watch::Sender::new(false),
             prepared: Mutex::default(),
             removed: Mutex::default(),
         });
@@ -59,6 +65,10 @@ impl FakeEngine {
     /// Something of the box was changed by the story.
     pub(crate) fn stir(&self) {
         self.stir.notify_one();
+    }
+
+    fn check_running(&self) {
+        assert!(lock(&self.stops).is_empty(), "something starts after everything was stopped");
     }
 
     fn check(target: &AppTarget) {
@@ -108,6 +118,7 @@ impl Engine for FakeEngine {
     }
 
     fn run_once(&self, one_off: OneOff, output: OneOffOutput) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>> {
+        self.check_running();
         let words = match one_off.command {
             OneOffCommand::Shell(line) => line,
             OneOffCommand::Words(words) => words.join(" "),
@@ -128,8 +139,13 @@ impl Engine for FakeEngine {
     }
 
     fn prepare(&self, number: AppNumber) -> BoxFuture<'_, Result<(), Failure>> {
+        self.check_running();
         lock(&self.prepared).push(number);
-        Box::pin(async { Ok(()) })
+        Box::pin(async move {
+            let _ = self.preparing_held.subscribe().wait_for(|held| !held).await;
+            self.check_running();
+            Ok(())
+        })
     }
 
     fn remove(&self, number: AppNumber) -> BoxFuture<'_, Result<(), Failure>> {
@@ -141,7 +157,10 @@ impl Engine for FakeEngine {
     }
 
     fn stop_all(&self) -> BoxFuture<'_, u32> {
-        Box::pin(async { 0 })
+        Box::pin(async {
+            lock(&self.stops).push("apps");
+            0
+        })
     }
 }
 

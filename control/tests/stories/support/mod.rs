@@ -22,7 +22,7 @@ pub(crate) use words::{COMMIT_A, COMMIT_B, COMMIT_C, app, version};
 
 use builders::FakeBuilders;
 use instances::Machine;
-use others::{FakeDatabases, FakeHost, FakeKeys, FakeLogs, FakeRepositories};
+use others::{FakeDatabases, FakeHost, FakeKeys, FakeLogs, FakeRepositories, Stops};
 
 /// A story that takes longer has lost its way.
 const STORY_MAX: Duration = Duration::from_mins(1);
@@ -83,17 +83,17 @@ impl Site {
     }
 
     fn with(store: Store, folder: Option<tempfile::TempDir>) -> Self {
-        let machine = Arc::new(Machine::default());
+        let (machine, stops) = (Arc::new(Machine::default()), Stops::default());
         Self {
             store,
             folder,
             builders: Arc::new(FakeBuilders::new(machine.clone())),
             machine,
-            databases: Arc::default(),
+            databases: Arc::new(FakeDatabases { stops: stops.clone(), ..FakeDatabases::default() }),
             repositories: Arc::default(),
             logs: Arc::default(),
             keys: Arc::default(),
-            host: Arc::default(),
+            host: Arc::new(FakeHost { stops }),
         }
     }
 

@@ -15,8 +15,12 @@ use tokio::sync::{mpsc, watch};
 use super::lock;
 use super::pushes::source;
 
+/// What was stopped, in order.
+pub(crate) type Stops = Arc<Mutex<Vec<&'static str>>>;
+
 #[derive(Default)]
 pub(crate) struct FakeDatabases {
+    pub stops: Stops,
     /// While true, no database can be made.
     pub broken: AtomicBool,
     /// Apps of which not even the address of their database can be told.
@@ -64,7 +68,7 @@ impl Databases for FakeDatabases {
     }
 
     fn stop(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async {})
+        Box::pin(async { lock(&self.stops).push("database") })
     }
 }
 
@@ -167,7 +171,7 @@ impl LoginKeys for FakeKeys {
 
 #[derive(Default)]
 pub(crate) struct FakeHost {
-    pub told_to_stop: AtomicBool,
+    pub stops: Stops,
 }
 
 impl Host for FakeHost {
@@ -180,10 +184,10 @@ impl Host for FakeHost {
     }
 
     fn stop_router(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async {})
+        Box::pin(async { lock(&self.stops).push("router") })
     }
 
     fn stop_server(&self) {
-        self.told_to_stop.store(true, Ordering::SeqCst);
+        lock(&self.stops).push("server");
     }
 }

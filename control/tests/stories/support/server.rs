@@ -31,7 +31,7 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) async fn start(site: &Site) -> Self {
         let door = Arc::new(FakeDoor::new());
-        let engine = FakeEngine::new(site.machine.clone(), door.clone());
+        let engine = FakeEngine::new(site.machine.clone(), door.clone(), site.host.stops.clone());
         let services = Services {
             store: site.store.clone(),
             engine: engine.clone(),
