@@ -108,8 +108,10 @@ pub const RUN_RECORD_BYTES_MAX: u64 = 64 * 1024;
 pub const APP_MESSAGES_MAX: usize = 256;
 /// Lines of `/proc/net/tcp` that are looked at; listeners come first there.
 pub const LISTENER_LINES_MAX: usize = 20_000;
-/// What is kept of the complaints of an unpacking process.
-pub const UNPACK_COMPLAINT_BYTES_MAX: u64 = 4 * 1024;
+/// What is kept of the complaints of a helper, in bytes.
+pub const HELPER_COMPLAINT_BYTES_MAX: u64 = 4 * 1024;
+/// Soft limit of open files in a helper.
+pub const HELPER_OPEN_FILES: u64 = 1_024;
 /// How long unpacking a slug may take.
 pub const UNPACK_TIMEOUT: Duration = s(600);
 
@@ -147,8 +149,6 @@ pub const ADOPT_RETRY_MAX: Duration = s(1);
 pub const UNCLEAR_RETRY: Duration = s(5);
 /// How long emptying a folder may take.
 pub const WIPE_MAX: Duration = s(1_800);
-/// What is kept of the complaints of an emptying process, in bytes.
-pub const WIPE_COMPLAINT_BYTES_MAX: u64 = 4 * 1024;
 /// How long a candidate whose check is answered with 5xx is asked again before that
 /// answer counts.
 pub const CANDIDATE_5XX_PATIENCE: Duration = Duration::from_secs(10);

@@ -7,6 +7,7 @@
 
 mod adopt;
 mod folder;
+mod helper;
 mod launcher;
 mod live;
 mod socket;
@@ -22,6 +23,7 @@ use launch::protocol::Frame;
 use model::{AppNumber, ExitStatus};
 
 use folder::RunFolder;
+pub(crate) use helper::{Helper, HelperError};
 pub use launcher::Launcher;
 pub use live::LiveRun;
 

@@ -4,16 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use model::{AppNumber, ExitStatus, SlugId};
-use tokio::io::AsyncReadExt;
-use tokio::net::unix::pipe;
 
-use crate::limits::{UNPACK_COMPLAINT_BYTES_MAX, UNPACK_TIMEOUT};
-use crate::runs::{LiveRun, Output, RunRequest, Runs, StartError};
+use crate::limits::UNPACK_TIMEOUT;
+use crate::runs::{Helper, HelperError, Runs, StartError};
 
 /// Why a slug could not be unpacked.
 #[derive(Debug, thiserror::Error)]
@@ -111,29 +108,21 @@ impl SlugStore {
         let packed = std::fs::File::open(self.packed(slug)).map_err(|source| SlugError::Missing { slug, source })?;
         // What an interrupted server left behind may be anything.
         self.remove_alone(app, slug).await?;
-        let folder = folder();
-        let (complaints, stderr) = io::pipe().map_err(io_error)?;
-        let null = || std::fs::File::options().read(true).write(true).open("/dev/null").map(OwnedFd::from);
-        let request = RunRequest {
+        let helper = Helper {
             profile: launch::Profile::Unpack,
+            word: "unpack",
             app,
-            folder: folder.clone(),
-            subject: Some(slug.to_string()),
-            output: Output::Inherit {
-                stdin: null().map_err(io_error)?,
-                stdout: null().map_err(io_error)?,
-                stderr: stderr.into(),
-                terminal: false,
-            },
+            folder: folder(),
+            subject: slug.to_string(),
             descriptors: vec![packed.into()],
-            spec: unpack_spec(),
+            time: UNPACK_TIMEOUT,
         };
-        let run = self.runs.start(request).await.map_err(|source| SlugError::Start { slug, source })?;
-        let outcome = wait(&run, complaints.into(), slug).await;
-        if let Err(error) = self.runs.forget(app, &folder) {
-            tracing::warn!(%error, folder, "a run folder could not be removed");
-        }
-        outcome?;
+        helper.run(&self.runs).await.map_err(|error| match error {
+            HelperError::Io(source) => SlugError::Io { slug, source },
+            HelperError::Start(source) => SlugError::Start { slug, source },
+            HelperError::TimedOut => SlugError::TimedOut { slug },
+            HelperError::Refused(status, complaint) => SlugError::Refused { slug, status, complaint },
+        })?;
         on_disk(mark, mark_ready).await.map_err(io_error)
     }
 
@@ -162,50 +151,6 @@ impl SlugStore {
             gates.remove(&(app, slug));
         }
     }
-}
-
-fn unpack_spec() -> shim::Spec {
-    shim::Spec {
-        argv: ["/paas", "internal", "unpack"].iter().map(|word| word.as_bytes().to_vec()).collect(),
-        env: vec![(b"PATH".to_vec(), b"/usr/bin:/bin".to_vec())],
-        working_directory: b"/".to_vec(),
-        stop_signal: 15,
-        open_files: 256,
-        hostname: b"unpack".to_vec(),
-        log_subject: Vec::new(),
-    }
-}
-
-async fn wait(run: &LiveRun, complaints: OwnedFd, slug: SlugId) -> Result<(), SlugError> {
-    let (end, complaint) = tokio::join!(end(run), hear(complaints));
-    match end {
-        None => Err(SlugError::TimedOut { slug }),
-        Some(ExitStatus::Code(0)) => Ok(()),
-        Some(status) => Err(SlugError::Refused { slug, status, complaint }),
-    }
-}
-
-/// `None`: it took too long and was killed.
-async fn end(run: &LiveRun) -> Option<ExitStatus> {
-    if let Ok(end) = tokio::time::timeout(UNPACK_TIMEOUT, run.gone()).await {
-        return Some(end.status);
-    }
-    if let Err(error) = run.kill().await {
-        tracing::warn!(%error, "an unpacking process cannot be killed");
-    }
-    run.gone().await;
-    None
-}
-
-/// Reads what the process complains about. What is beyond the limit is not kept, but
-/// read, so that it never blocks.
-async fn hear(complaints: OwnedFd) -> String {
-    let Ok(mut pipe) = pipe::Receiver::from_owned_fd(complaints) else { return String::new() };
-    let mut kept = Vec::new();
-    let _ = (&mut pipe).take(UNPACK_COMPLAINT_BYTES_MAX).read_to_end(&mut kept).await;
-    let _ = tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await;
-    let text = String::from_utf8_lossy(&kept);
-    text.trim().chars().filter(|c| !c.is_control() || *c == '\n').collect()
 }
 
 /// Marks a tree that another process wrote. The mark itself need not be durable: a tree

@@ -1,20 +1,18 @@
 //! Emptying folders as their owners, then having launch remove them.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::fs;
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use launch::Profile;
 use launch::names::WipeSubject;
 use launch::protocol::Frame;
-use model::{AppNumber, ExitStatus};
-use shim::Spec;
+use model::AppNumber;
 
 use super::folder::now_unix_ms;
-use super::{Output, RunRequest, Runs, StartError};
-use crate::limits::{WIPE_COMPLAINT_BYTES_MAX, WIPE_MAX};
+use super::{Helper, HelperError, Runs, StartError};
+use crate::limits::WIPE_MAX;
 
 /// What an app has once, in the order of removal.
 const ONCE: [&str; 3] = ["cache", "repository", "data"];
@@ -62,42 +60,15 @@ async fn wipe_app(runs: &Runs, app: AppNumber) -> Result<(), StartError> {
 async fn empty(runs: &Runs, app: AppNumber, subject: &str) -> Result<(), StartError> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let folder = format!("wipe-{}-{}", now_unix_ms(), COUNT.fetch_add(1, Ordering::Relaxed));
-    let failed = |error: io::Error| StartError::failed(&format!("wipe {subject}"), &error);
-    let null = || File::options().read(true).write(true).open("/dev/null").map(OwnedFd::from);
-    let (complaints, stderr) = io::pipe().map_err(failed)?;
-    let request = RunRequest {
-        profile: Profile::Wipe,
-        app,
-        folder: folder.clone(),
-        subject: Some(subject.to_owned()),
-        output: Output::Inherit { stdin: null().map_err(failed)?, stdout: null().map_err(failed)?, stderr: stderr.into(), terminal: false },
-        descriptors: Vec::new(),
-        spec: Spec {
-            argv: ["/paas", "internal", "wipe"].map(|word| word.as_bytes().to_vec()).to_vec(),
-            env: Vec::new(),
-            working_directory: b"/".to_vec(),
-            stop_signal: 15,
-            open_files: 1_024,
-            hostname: b"wipe".to_vec(),
-            log_subject: Vec::new(),
-        },
-    };
-    let run = runs.start(request).await?;
-    let ended = tokio::time::timeout(WIPE_MAX, run.gone()).await;
-    let end = if let Ok(end) = ended {
-        end
-    } else {
-        run.kill().await.map_err(failed)?;
-        run.gone().await
-    };
-    runs.forget(app, &folder).map_err(failed)?;
-    if end.status == ExitStatus::Code(0) {
-        return Ok(());
-    }
-    let mut said = Vec::new();
-    complaints.take(WIPE_COMPLAINT_BYTES_MAX).read_to_end(&mut said).map_err(failed)?;
-    let detail = format!("{}: {}", end.status, String::from_utf8_lossy(&said).trim());
-    Err(StartError::Failed { step: format!("wipe {subject}"), detail })
+    let helper =
+        Helper { profile: Profile::Wipe, word: "wipe", app, folder, subject: subject.to_owned(), descriptors: Vec::new(), time: WIPE_MAX };
+    let failed = |detail: String| StartError::Failed { step: format!("wipe {subject}"), detail };
+    helper.run(runs).await.map_err(|error| match error {
+        HelperError::Start(error) => error,
+        HelperError::Io(error) => failed(error.to_string()),
+        HelperError::TimedOut => failed(format!("it took longer than {} s", WIPE_MAX.as_secs())),
+        HelperError::Refused(status, complaint) => failed(format!("{status}: {complaint}")),
+    })
 }
 
 fn names(folder: &PathBuf) -> Result<Vec<String>, StartError> {
