@@ -81,17 +81,24 @@ impl OneOffRun {
     }
 }
 
-/// The one-offs that are alive.
+/// The one-offs that are alive or being tidied.
 #[derive(Clone)]
 pub(crate) struct OneOffs {
     host: LocalHost,
     tasks: Tasks,
-    live: Arc<Mutex<BTreeMap<(AppNumber, String), Live>>>,
+    kept: Arc<Mutex<BTreeMap<(AppNumber, String), Kept>>>,
+}
+
+#[derive(Clone)]
+struct Kept {
+    live: Option<Live>,
+    /// Ends once nothing of it is left.
+    tidied: watch::Receiver<()>,
 }
 
 impl OneOffs {
     pub(crate) fn new(host: LocalHost, tasks: Tasks) -> Self {
-        Self { host, tasks, live: Arc::default() }
+        Self { host, tasks, kept: Arc::default() }
     }
 
     /// A caller that goes away while the start is under way gets nothing to hold: what it
@@ -140,34 +147,34 @@ impl OneOffs {
                 self.keep(number, found.folder, live, timeout);
             }
             FoundState::Ended(..) => {
-                let host = self.host.clone();
-                self.tasks.spawn(async move { host.tidy_now(number, &found.folder).await });
+                let (one_offs, tidying) = (self.clone(), self.note(number, &found.folder, None));
+                self.tasks.spawn(async move { one_offs.tidy(number, &found.folder, tidying).await });
             }
         }
     }
 
-    /// Kills all of them, or those of one app; returns how many there were.
+    /// Kills all of them, or those of one app, and waits until nothing of them is left;
+    /// returns how many were alive.
     pub(crate) async fn kill(&self, only: Option<AppNumber>) -> u32 {
-        let live: Vec<Live> = {
-            let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-            live.iter().filter(|((number, _), _)| only.is_none_or(|only| only == *number)).map(|(_, live)| live.clone()).collect()
+        let mut kept: Vec<Kept> = {
+            let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.iter().filter(|((number, _), _)| only.is_none_or(|only| only == *number)).map(|(_, kept)| kept.clone()).collect()
         };
-        for live in &live {
+        for live in kept.iter().filter_map(|kept| kept.live.as_ref()) {
             if let Err(error) = live.kill().await {
                 tracing::warn!(%error, "a one-off could not be killed");
             }
         }
-        for live in &live {
-            live.gone().await;
+        for kept in &mut kept {
+            // Nothing is ever sent: the other end goes.
+            let _ = kept.tidied.changed().await;
         }
-        u32::try_from(live.len()).unwrap_or(u32::MAX)
+        u32::try_from(kept.iter().filter(|kept| kept.live.is_some()).count()).unwrap_or(u32::MAX)
     }
 
     fn keep(&self, number: AppNumber, folder: String, live: Live, timeout: Option<Duration>) -> watch::Receiver<Option<RunEnd>> {
         let (ended, end) = watch::channel(None);
-        let all = Arc::clone(&self.live);
-        let host = self.host.clone();
-        all.lock().unwrap_or_else(PoisonError::into_inner).insert((number, folder.clone()), Arc::clone(&live));
+        let (one_offs, tidying) = (self.clone(), self.note(number, &folder, Some(Arc::clone(&live))));
         self.tasks.spawn(async move {
             let gone = match timeout {
                 Some(timeout) => tokio::time::timeout(timeout, live.gone()).await.ok(),
@@ -182,9 +189,21 @@ impl OneOffs {
                 live.gone().await
             };
             ended.send_replace(Some(gone));
-            host.tidy_now(number, &folder).await;
-            all.lock().unwrap_or_else(PoisonError::into_inner).remove(&(number, folder));
+            one_offs.tidy(number, &folder, tidying).await;
         });
         end
+    }
+
+    fn note(&self, number: AppNumber, folder: &str, live: Option<Live>) -> watch::Sender<()> {
+        let (tidying, tidied) = watch::channel(());
+        let kept = Kept { live, tidied };
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert((number, folder.to_owned()), kept);
+        tidying
+    }
+
+    async fn tidy(&self, number: AppNumber, folder: &str, tidying: watch::Sender<()>) {
+        self.host.tidy_now(number, folder).await;
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).remove(&(number, folder.to_owned()));
+        drop(tidying);
     }
 }

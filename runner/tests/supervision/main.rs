@@ -53,6 +53,13 @@ fn a_run_that_cannot_be_judged_is_not_started_a_second_time() {
 }
 
 #[test]
+fn a_destroyed_app_takes_its_one_offs_along() {
+    for mode in modes() {
+        stage_of(mode).play("destroy");
+    }
+}
+
+#[test]
 fn a_candidate_that_crashes_says_why_with_its_last_words() {
     for mode in modes() {
         stage_of(mode).play("crash");

@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use launch::Users;
 use launch::folders::RootFolder;
+use logs::reader::{Query, tail};
 use model::engine::{AppObserved, AppTarget, InstanceObserved, InstancePhase, OneOff, OneOffCommand, ReleaseMode, ReleaseTarget};
 use model::{
     AppName, AppNumber, ConfigVars, ExitStatus, Formation, InstanceId, ProcessType, ReleaseVersion, RunId, SlugId, SlugManifest, StopReason,
 };
 use runner::runs::{Launcher, Runs};
-use runner::{BoxFuture, OneOffOutput, Runner, RunnerConfig, TrafficSource};
+use runner::{BoxFuture, OneOffOutput, OneOffRun, Runner, RunnerConfig, TrafficSource};
 
 const NUMBER: AppNumber = AppNumber(7);
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -118,6 +119,7 @@ impl Server {
             "serve_and_leave" => self.serve_and_leave().await,
             "return_and_stop" => self.return_and_stop().await,
             "return_unclear" => self.return_unclear().await,
+            "destroy" => self.destroy().await,
             "unclaimed" => self.unclaimed().await,
             "crash" => self.crash().await,
             other => panic!("no scenario {other}"),
@@ -172,24 +174,45 @@ impl Server {
         std::fs::write(self.root.join("runs/seen"), pids.join("\n")).expect("note");
     }
 
-    async fn one_offs(&self) {
-        let run = |command: OneOffCommand, timeout_s| {
-            let one_off = OneOff {
-                app: app(),
-                number: NUMBER,
-                version: ReleaseVersion(1),
-                release: release(ReleaseMode::Serve, WEB, 2),
-                instance: InstanceId::parse(&app(), "run.1").expect("instance"),
-                command,
-                env: BTreeMap::new(),
-                timeout_s,
-            };
-            self.runner.run_once(one_off, OneOffOutput::Log)
+    /// A destroyed app's one-off is killed and tidied before its folders go.
+    async fn destroy(&self) {
+        self.runner.prepare_app(NUMBER).await.expect("folders");
+        self.pack();
+        let line = "mkdir many; cd many; seq 1000 | xargs touch; echo made; sleep 100".to_owned();
+        let session = self.one_off(OneOffCommand::Shell(line), None).await;
+        let log = self.root.join("logs/7/run.1");
+        let until = tokio::time::Instant::now() + Duration::from_secs(20);
+        let query = Query { records: 10, ..Query::default() };
+        while !tail(&[&log], &query).is_ok_and(|found| found.lines.iter().any(|line| line.record.text == b"made")) {
+            assert!(tokio::time::Instant::now() < until, "it does not run");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.runner.remove_app(NUMBER).await.expect("removed");
+        assert_eq!(session.end().await.expect("an end").status, ExitStatus::Signal { signal: 9, core: false });
+        for kind in ["runs", "layers", "releases", "logs"] {
+            assert!(!self.root.join(kind).join("7").exists(), "{kind}");
+        }
+    }
+
+    async fn one_off(&self, command: OneOffCommand, timeout_s: Option<u64>) -> OneOffRun {
+        let one_off = OneOff {
+            app: app(),
+            number: NUMBER,
+            version: ReleaseVersion(1),
+            release: release(ReleaseMode::Serve, WEB, 2),
+            instance: InstanceId::parse(&app(), "run.1").expect("instance"),
+            command,
+            env: BTreeMap::new(),
+            timeout_s,
         };
+        self.runner.run_once(one_off, OneOffOutput::Log).await.expect("started")
+    }
+
+    async fn one_offs(&self) {
         let line = "[ \"$GREETING\" = 'hello from the profile' ] && [ -r index.html ] && exit 3".to_owned();
-        let session = run(OneOffCommand::Shell(line), None).await.expect("started");
+        let session = self.one_off(OneOffCommand::Shell(line), None).await;
         assert_eq!(session.end().await.expect("an end").status, ExitStatus::Code(3));
-        let sleeper = run(OneOffCommand::Words(vec!["sleep".to_owned(), "100".to_owned()]), Some(1)).await.expect("started");
+        let sleeper = self.one_off(OneOffCommand::Words(vec!["sleep".to_owned(), "100".to_owned()]), Some(1)).await;
         assert_eq!(sleeper.end().await.expect("an end").status, ExitStatus::Signal { signal: 9, core: false });
     }
 
