@@ -40,8 +40,6 @@ pub(crate) struct Shared {
 /// What the app's task is told; runs are named by their number.
 pub(crate) enum Message {
     Released(u64),
-    /// The router passed a byte of it on, so long ago.
-    Activity(u64, Duration),
     Trouble(u64),
     /// Stop everything for good, then answer with the number of runs that were stopped.
     Halt {
@@ -228,15 +226,6 @@ impl AppTask {
             Message::Released(number) => {
                 if let Some(key) = self.key_of(number) {
                     self.event(&key, InstanceEvent::Released);
-                }
-            }
-            Message::Activity(number, age) => {
-                let Some(clock) = self.clock_of(number) else { return };
-                clock.life(now, age);
-                if !clock.is_failing()
-                    && let Some(key) = self.key_of(number)
-                {
-                    self.event(&key, InstanceEvent::Passed);
                 }
             }
             Message::Trouble(number) => {

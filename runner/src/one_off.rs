@@ -14,7 +14,7 @@ use crate::executions::LocalRun;
 use crate::host::{Found, FoundState, Host, Live, StartFailure};
 use crate::local_host::LocalHost;
 use crate::record::RunRecord;
-use crate::runs::{LiveRun, Output, RunEnd};
+use crate::runs::{LiveRun, Output, RunEnd, StartError};
 use crate::tasks::Tasks;
 
 /// Where the output of a one-off goes.
@@ -39,7 +39,7 @@ pub enum OneOffOutput {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RunOnceError {
     /// launch is being started again; trying later helps.
-    #[error("launch cannot be reached")]
+    #[error("{}", StartError::LaunchGone)]
     LaunchGone,
     /// For people.
     #[error("{0}")]

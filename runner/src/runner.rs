@@ -171,11 +171,6 @@ impl Runner {
         self.tell(run, Message::Released(run.number));
     }
 
-    /// The router passed on a byte of a run, `age` ago.
-    pub fn activity(&self, run: &RunId, age: Duration) {
-        self.tell(run, Message::Activity(run.number, age));
-    }
-
     /// The router had trouble with a run: it is looked at at once.
     pub fn trouble(&self, run: &RunId, kind: TroubleKind) {
         tracing::debug!(run = %run.folder(), ?kind, "trouble at the router");

@@ -83,7 +83,7 @@ pub struct RunEnd {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StartError {
     /// launch is not there (being started again); trying later helps.
-    #[error("launch cannot be reached")]
+    #[error("launch, the part of paas that starts processes, is away; it is being started again: try again in a moment")]
     LaunchGone,
     /// Nothing of it runs: the step that failed and the system's word for it.
     #[error("{step}: {detail}")]

@@ -168,7 +168,8 @@ impl AppTask {
         pending.retry_at = Some(now + LAUNCH_RETRY);
         let since = *pending.launch_away_since.get_or_insert(now);
         if now >= since + LAUNCH_WAIT {
-            self.start_failed(key, run, "launch cannot be reached".to_owned());
+            let away = format!("launch, the part of paas that starts processes, was away for {} s", LAUNCH_WAIT.as_secs());
+            self.start_failed(key, run, format!("{away}; if it stays away, restart the paas server: apps go on meanwhile"));
         }
     }
 

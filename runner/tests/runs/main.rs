@@ -7,6 +7,7 @@
 //!              └─ server            this binary again, as paasd or as an ordinary user
 //! ```
 
+mod adoption;
 mod claims;
 mod scenarios;
 mod stage;

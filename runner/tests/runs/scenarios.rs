@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 use launch::{Profile, Users};
 use logs::reader::{Query, tail};
 use model::{AppNumber, ExitStatus};
-use runner::runs::{Adopted, Launcher, LiveRun, Output, RunEnd, RunRequest, Runs, StartError};
+use runner::runs::{Launcher, LiveRun, Output, RunEnd, RunRequest, Runs, StartError};
 
-const APP: AppNumber = AppNumber(1);
+pub(crate) const APP: AppNumber = AppNumber(1);
 const DEADLINE: Duration = Duration::from_mins(1);
 const SLUG: &str = "abababababababababababababababababababababababababababababababab";
 
-struct Server {
-    runs: Runs,
-    root: PathBuf,
+pub(crate) struct Server {
+    pub(crate) runs: Runs,
+    pub(crate) root: PathBuf,
     users: Users,
 }
 
@@ -85,7 +85,7 @@ impl Server {
     }
 
     /// An app with a slug of one file.
-    async fn prepare(&self) {
+    pub(crate) async fn prepare(&self) {
         self.runs.prepare_app(APP).await.expect("folders of the app");
         let script = "mkdir -p bin && echo from the slug > file && echo x > bin/tool";
         let spec = shim::Spec { working_directory: b"/target".to_vec(), ..Self::spec(script) };
@@ -95,7 +95,7 @@ impl Server {
         self.runs.forget(APP, "unpack-1").expect("forget");
     }
 
-    fn request(folder: &str, script: &str) -> RunRequest {
+    pub(crate) fn request(folder: &str, script: &str) -> RunRequest {
         RunRequest {
             profile: Profile::App,
             app: APP,
@@ -107,7 +107,7 @@ impl Server {
         }
     }
 
-    async fn start(&self, folder: &str, script: &str) -> LiveRun {
+    pub(crate) async fn start(&self, folder: &str, script: &str) -> LiveRun {
         let run = self.runs.start(Self::request(folder, script)).await.expect(folder);
         self.note(&run);
         run
@@ -120,7 +120,7 @@ impl Server {
         writeln!(file, "{}", run.shim_pid()).expect("note");
     }
 
-    async fn run(&self, folder: &str, script: &str) -> RunEnd {
+    pub(crate) async fn run(&self, folder: &str, script: &str) -> RunEnd {
         self.start(folder, script).await.gone().await
     }
 
@@ -136,7 +136,7 @@ impl Server {
     }
 
     /// Waits until the log holds a line.
-    async fn wait_for_line(&self, name: &str, wanted: &str) {
+    pub(crate) async fn wait_for_line(&self, name: &str, wanted: &str) {
         let until = Instant::now() + Duration::from_secs(10);
         while !self.text(name).iter().any(|line| line == wanted) {
             assert!(Instant::now() < until, "no {wanted:?} in {:?}", self.text(name));
@@ -415,89 +415,5 @@ impl Server {
         for run in &live {
             assert_eq!(run.gone().await.status, ExitStatus::Signal { signal: 9, core: false });
         }
-    }
-
-    async fn start_and_leave(&self) {
-        self.prepare().await;
-        let run = self.start("web.1-v1-1", "echo up; sleep 1000").await;
-        self.wait_for_line("web.1-v1-1", "up").await;
-        std::fs::write(self.root.join("runs/1/last-shim"), run.shim_pid().to_string()).expect("note");
-    }
-
-    async fn adopt_and_stop(&self) {
-        let Ok(Adopted::Live(run)) = self.runs.adopt(APP, "web.1-v1-1").await else { panic!("it lives") };
-        let noted = std::fs::read_to_string(self.root.join("runs/1/last-shim")).expect("note");
-        assert_eq!(run.shim_pid().to_string(), noted);
-        assert!(self.runs.forget(APP, "web.1-v1-1").is_err(), "a live run is not forgotten");
-        run.stop(Duration::from_secs(20)).await.expect("stop");
-        let end = run.gone().await;
-        assert_eq!(end.status, ExitStatus::Signal { signal: 15, core: false });
-        let Ok(Adopted::Ended(again)) = self.runs.adopt(APP, "web.1-v1-1").await else { panic!("it is over") };
-        assert_eq!(again, end);
-        let next = self.run("web.1-v1-2", "exit 8").await;
-        assert_eq!(next.status, ExitStatus::Code(8), "launch serves the next server");
-    }
-
-    async fn adopt_lost(&self) {
-        // The signal may not have done its work yet.
-        let end = match self.runs.adopt(APP, "web.1-v1-1").await.expect("adopt") {
-            Adopted::Live(run) => run.gone().await,
-            Adopted::Ended(end) => end,
-        };
-        assert_eq!((end.status, end.shim_lost, end.rebooted), (ExitStatus::Unknown, true, false));
-        let Ok(Adopted::Ended(again)) = self.runs.adopt(APP, "web.1-v1-1").await else { panic!("it stays over") };
-        assert_eq!(again, end);
-        self.runs.forget(APP, "web.1-v1-1").expect("forget");
-    }
-
-    async fn adopt_mute(&self) {
-        std::fs::remove_file(self.root.join("runs/1/web.1-v1-1/sock")).expect("nobody can be reached");
-        let Ok(Adopted::Live(run)) = self.runs.adopt(APP, "web.1-v1-1").await else { panic!("it lives") };
-        run.stop(Duration::ZERO).await.expect_err("nobody listens");
-        run.kill().await.expect("kill");
-        let end = run.gone().await;
-        assert_eq!((end.status, end.shim_lost), (ExitStatus::Unknown, true));
-    }
-
-    async fn adopt_unclear(&self) {
-        let folder = self.root.join("runs/1/web.1-v1-1");
-        let process = std::fs::read(folder.join("process")).expect("process");
-        std::fs::remove_file(folder.join("process")).expect("the shim's own file");
-        std::fs::write(folder.join("process"), b"\xff\xfe").expect("broken");
-        let error = self.runs.adopt(APP, "web.1-v1-1").await.expect_err("it may live or not");
-        assert_ne!(error.kind(), std::io::ErrorKind::NotFound);
-        std::fs::write(folder.join("process"), process).expect("whole again");
-        let Ok(Adopted::Live(run)) = self.runs.adopt(APP, "web.1-v1-1").await else { panic!("it lives") };
-        std::fs::write(folder.join("process"), b"\xff\xfe").expect("broken");
-        run.kill().await.expect("kill");
-        run.gone().await;
-        let Ok(Adopted::Ended(end)) = self.runs.adopt(APP, "web.1-v1-1").await else { panic!("nobody holds its lock") };
-        assert_eq!(end.status, ExitStatus::Signal { signal: 9, core: false });
-        std::fs::remove_file(folder.join("exit")).expect("exit");
-        std::fs::create_dir(folder.join("exit")).expect("what cannot be read or replaced");
-        let Ok(Adopted::Ended(end)) = self.runs.adopt(APP, "web.1-v1-1").await else { panic!("it is over whatever the disk says") };
-        assert!(end.shim_lost);
-    }
-
-    async fn launch_gone(&self) {
-        let error = self.runs.start(Self::request("web.1-v1-9", "exit 0")).await.expect_err("no launch");
-        assert!(matches!(error, StartError::LaunchGone), "{error}");
-        assert_eq!(self.runs.folders(APP).expect("folders"), ["web.1-v1-1"]);
-    }
-
-    async fn reboot(&self) {
-        self.prepare().await;
-        let run = self.start("web.1-v1-1", "sleep 1000").await;
-        run.kill().await.expect("kill");
-        run.gone().await;
-        let folder = self.root.join("runs/1/web.1-v1-1");
-        std::fs::remove_file(folder.join("exit")).expect("as if it had not been written");
-        let text = std::fs::read_to_string(folder.join("process")).expect("process");
-        let boot = text.lines().find_map(|line| line.strip_prefix("boot_id ")).expect("boot id");
-        let other = text.replace(boot, "00000000-0000-0000-0000-000000000000");
-        std::fs::remove_file(folder.join("process")).expect("the shim's own file");
-        std::fs::write(folder.join("process"), other).expect("another boot");
-        let Ok(Adopted::Ended(end)) = self.runs.adopt(APP, "web.1-v1-1").await else { panic!("it is over") };
-        assert_eq!((end.status, end.shim_lost, end.rebooted), (ExitStatus::Unknown, false, true));
     }
 }
