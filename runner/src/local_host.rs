@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use launch::Users;
 use model::engine::OneOffCommand;
 use model::{AppNumber, Hostname, RunId};
 
@@ -35,11 +36,6 @@ struct Inner {
     run_numbers: Mutex<BTreeMap<AppNumber, u64>>,
     prepared: Mutex<BTreeSet<AppNumber>>,
 }
-
-/// Users of one app below the first of all apps: run, build, git.
-const USERS_PER_APP: u32 = 3;
-/// The platform's own users come first.
-const PLATFORM_USERS: u32 = 16;
 
 impl LocalHost {
     pub(crate) fn new(root: PathBuf, runs: Runs, uid_base: Option<u32>, traffic: Arc<dyn TrafficSource>) -> Self {
@@ -191,7 +187,7 @@ impl LocalHost {
 
     fn uid(&self, number: AppNumber) -> u32 {
         match self.0.uid_base {
-            Some(base) => base + PLATFORM_USERS + USERS_PER_APP * number.0,
+            Some(base) => Users { base }.run(number.0),
             None => rustix::process::getuid().as_raw(),
         }
     }

@@ -102,11 +102,7 @@ async fn a_replaced_router_drains_while_the_next_one_serves() {
 async fn a_router_that_is_gone_counts_as_drained() {
     // Nothing but its end ends the request within the test's time.
     let mut front = Front::with(Timeouts { drain: Duration::from_millis(100), ..Timeouts::default() }).await;
-    let app = App::start(|mut wire| async move {
-        wire.request().await;
-        wire.closed().await;
-    })
-    .await;
+    let app = App::silent().await;
     front.serve("hello", &[app.port]).await;
     let mut wire = front.visit().await;
     wire.send(get("hello")).await;

@@ -47,11 +47,7 @@ async fn a_request_that_met_a_dead_instance_waits_for_the_next_table() {
 #[tokio::test]
 async fn an_app_that_never_answers_is_h12_and_trouble() {
     let mut front = Front::with(hurried()).await;
-    let app = App::start(|mut wire| async move {
-        wire.request().await;
-        wire.closed().await;
-    })
-    .await;
+    let app = App::silent().await;
     front.serve("hello", &[app.port]).await;
     let answer = front.get("hello").await;
     assert_eq!(answer.status, 504);
@@ -180,11 +176,7 @@ async fn an_app_that_serves_one_connection_at_a_time_is_not_starved_by_ours() {
 #[tokio::test]
 async fn a_visitor_who_leaves_after_a_second_of_silence_is_trouble() {
     let mut front = Front::start().await;
-    let app = App::start(|mut wire| async move {
-        wire.request().await;
-        wire.closed().await;
-    })
-    .await;
+    let app = App::silent().await;
     front.serve("hello", &[app.port]).await;
     let mut wire = front.visit().await;
     wire.send(get("hello")).await;
@@ -197,11 +189,7 @@ async fn a_visitor_who_leaves_after_a_second_of_silence_is_trouble() {
 #[tokio::test]
 async fn of_two_instances_a_frozen_one_gets_few_requests() {
     let front = Front::with(Timeouts { first_byte: Duration::from_secs(10), ..hurried() }).await;
-    let frozen = App::start(|mut wire| async move {
-        wire.request().await;
-        wire.closed().await;
-    })
-    .await;
+    let frozen = App::silent().await;
     let lively = App::saying("lively").await;
     front.route("hello", serving("hello", &[frozen.port, lively.port])).await;
     let mut stuck = Vec::new();

@@ -291,6 +291,15 @@ impl App {
         .await
     }
 
+    /// Takes one request per connection and never answers.
+    pub(crate) async fn silent() -> Self {
+        Self::start(|mut wire| async move {
+            wire.request().await;
+            wire.closed().await;
+        })
+        .await
+    }
+
     /// Answers every request with the bytes of `answer` once, and closes.
     pub(crate) async fn answering(answer: &'static str) -> Self {
         Self::start(move |mut wire| async move {

@@ -5,6 +5,7 @@
 use std::io;
 
 use nix::unistd::{ForkResult, Pid, fork};
+use shim::record;
 
 use crate::failure::{Outcome, Step};
 
@@ -36,10 +37,6 @@ impl HostIdentity {
         let stat = std::fs::read_to_string("/proc/self/stat")?;
         let missing = || io::Error::from(io::ErrorKind::InvalidData);
         let pid = stat.split(' ').next().and_then(|word| word.parse().ok()).ok_or_else(missing)?;
-        // The name in brackets may hold anything: count fields behind its end.
-        let rest = &stat[stat.rfind(')').ok_or_else(missing)?..];
-        let start_ticks = rest.split(' ').nth(20).and_then(|word| word.parse().ok()).ok_or_else(missing)?;
-        let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned();
-        Ok(Self { pid, start_ticks, boot_id })
+        Ok(Self { pid, start_ticks: record::start_ticks(&stat).ok_or_else(missing)?, boot_id: record::boot_id()? })
     }
 }

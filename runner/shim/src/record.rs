@@ -27,6 +27,17 @@ pub struct ProcessRecord {
     pub started_unix_ms: i64,
 }
 
+/// When the process of a `/proc/PID/stat` was started, as in [`ProcessRecord`].
+pub fn start_ticks(stat: &str) -> Option<u64> {
+    // The name in brackets may hold anything: count fields behind its end.
+    stat.get(stat.rfind(')')?..)?.split(' ').nth(20)?.parse().ok()
+}
+
+/// This start of the machine, as in [`ProcessRecord`].
+pub fn boot_id() -> std::io::Result<String> {
+    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}
+
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {

@@ -6,12 +6,13 @@ use std::io;
 
 use tokio::time::Instant;
 
-use super::folder::{RunFolder, boot_id, pidfd_of};
+use super::folder::{RunFolder, pidfd_of};
 use super::launcher::within;
 use super::live::LiveRun;
 use super::socket::Packets;
 use super::{Adopted, Launcher};
 use crate::limits::{ADOPT_MAX, ADOPT_RETRY, ADOPT_RETRY_MAX, ADOPT_SOCKET_MAX};
+use shim::record::boot_id;
 
 pub(super) async fn adopt(folder: RunFolder, launcher: &Launcher) -> io::Result<Adopted> {
     if !folder.path().is_dir() {

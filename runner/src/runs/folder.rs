@@ -5,7 +5,6 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use model::ExitStatus;
 use rustix::fs::FlockOperation;
@@ -16,6 +15,7 @@ use shim::record::{EXIT, LOCK, PROCESS, SOCKET};
 use shim::{Ended, ExitRecord, ProcessRecord};
 
 use super::RunEnd;
+use crate::machine::unix_ms;
 use crate::no_follow;
 
 /// Owner and group (the server, the shims) may do everything; files get the shims' group.
@@ -77,7 +77,7 @@ impl RunFolder {
             return to_end(&record);
         }
         let ended = Ended::Abandoned { reboot };
-        let record = ExitRecord { ended, stop_timed_out: false, ended_unix_ms: now_unix_ms() };
+        let record = ExitRecord { ended, stop_timed_out: false, ended_unix_ms: unix_ms() };
         if let Err(error) = self.write(EXIT, &record.encode()) {
             tracing::warn!(%error, folder = %self.0.display(), "the end of a run could not be noted");
         }
@@ -124,18 +124,7 @@ pub(super) fn pidfd_of(record: &ProcessRecord) -> Option<OwnedFd> {
     // Read behind the pidfd: the number cannot have come to mean another process since,
     // without its start time showing it.
     let stat = fs::read_to_string(format!("/proc/{}/stat", record.shim_pid)).ok()?;
-    let started = stat.get(stat.rfind(')')?..)?.split(' ').nth(20)?.parse::<u64>().ok()?;
-    (started == record.start_ticks).then_some(pidfd)
-}
-
-/// This start of the machine.
-pub(super) fn boot_id() -> io::Result<String> {
-    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
-}
-
-pub(super) fn now_unix_ms() -> i64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+    (shim::record::start_ticks(&stat)? == record.start_ticks).then_some(pidfd)
 }
 
 fn to_end(record: &ExitRecord) -> RunEnd {

@@ -11,12 +11,13 @@ use shim::control::{Reply, Request, VERSION_MAX, VERSION_MIN};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::OnceCell;
 
-use super::folder::{RunFolder, now_unix_ms};
+use super::folder::RunFolder;
 use super::launcher::{Launcher, within};
 use super::socket::Packets;
 use super::watch::watch_pidfd;
 use super::{RunEnd, StartError};
 use crate::limits::{GONE_LOCK_RETRY, GONE_LOCK_WAIT, SHIM_ANSWER_MAX};
+use crate::machine::unix_ms;
 
 /// The signal that nothing survives.
 const KILL: i32 = 9;
@@ -95,7 +96,7 @@ impl Inner {
             Ok(end) => end,
             Err(error) => {
                 tracing::error!(%error, folder = %self.folder.path().display(), "the end of a run cannot be read");
-                let ended_unix_ms = now_unix_ms();
+                let ended_unix_ms = unix_ms();
                 RunEnd { status: ExitStatus::Unknown, shim_lost: true, stop_timed_out: false, rebooted: false, ended_unix_ms }
             }
         }

@@ -10,9 +10,9 @@ use launch::names::WipeSubject;
 use launch::protocol::Frame;
 use model::AppNumber;
 
-use super::folder::now_unix_ms;
 use super::{Helper, HelperError, Runs, StartError};
 use crate::limits::WIPE_MAX;
+use crate::machine::unix_ms;
 
 /// What an app has once, in the order of removal.
 const ONCE: [&str; 3] = ["cache", "repository", "data"];
@@ -59,7 +59,7 @@ async fn wipe_app(runs: &Runs, app: AppNumber) -> Result<(), StartError> {
 
 async fn empty(runs: &Runs, app: AppNumber, subject: &str) -> Result<(), StartError> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    let folder = format!("wipe-{}-{}", now_unix_ms(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let folder = format!("wipe-{}-{}", unix_ms(), COUNT.fetch_add(1, Ordering::Relaxed));
     let helper =
         Helper { profile: Profile::Wipe, word: "wipe", app, folder, subject: subject.to_owned(), descriptors: Vec::new(), time: WIPE_MAX };
     let failed = |detail: String| StartError::Failed { step: format!("wipe {subject}"), detail };
