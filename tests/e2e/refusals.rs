@@ -54,7 +54,7 @@ fn a_failing_npm_is_refused_with_its_own_words() {
     let app = small::serve(&host, "small");
     small::wait_in_build(&app);
     app.checkout.write("package.json", r#"{"name": "small", "version": "1.0.0", "dependencies": {"ms": "2.1.3"}}"#);
-    refused(&host, &app, &["npm", "package-lock.json"]);
+    refused(&host, &app, &["Missing: ms@2.1.3 from lock file", "`npm ci --omit=dev` exited 1"]);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn bad_names_and_keys_are_refused_in_words_and_change_nothing() {
     assert_eq!(app.paas(&["config", "--json"]).expect_ok().json()["vars"], serde_json::json!({}));
     assert_eq!(app.release(), "v1");
     app.paas(&["ps:scale", "web=1000"]).expect_code(2);
-    app.paas(&["ps:scale", "nothing=1"]).expect_text("nothing");
+    app.paas(&["ps:scale", "nothing=1"]).expect_code(3).expect_text("there is no process type nothing");
     app.paas(&["rollback", "v77"]).expect_code(3).expect_text("v77");
     app.paas(&["ps:why", "web.9"]).expect_code(3);
     host.paas(&["ps", "-a", "absent"]).expect_code(3).expect_text("no such app: absent");

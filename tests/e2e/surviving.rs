@@ -1,5 +1,7 @@
 //! What a `kill -9` of each part costs: nothing that a visitor would notice, or a restart.
 
+use std::path::Path;
+
 use super::support::asking::pid_of;
 use super::support::gateway::Gateway;
 use super::support::processes::{children, is_alive, kill_hard};
@@ -101,15 +103,28 @@ fn no_log_line_is_lost_while_the_server_is_away() {
     let jobs = host.create("jobs", host.checkout("worker-and-clock"));
     jobs.push().expect_accepted();
     jobs.wait_for_log("tick 2", SOON);
-    kill_hard(host.server_pid());
-    host.wait_for_end_of_server();
-    host.start_server();
+    let folder = host.root().join("logs/1/clock.1");
+    let server = host.server_pid();
     let newest = |text: &str| text.lines().filter_map(tick).max();
+    let before = newest(&jobs.logs()).expect("a tick");
+    kill_hard(server);
+    host.wait_for_end_of_server();
+    let written = bytes_in(&folder);
+    // A line is shorter than 100 bytes in a segment, so that some were written whole.
+    wait_until("the clock is heard while there is no server", SOON, || (bytes_in(&folder) > written + 300).then_some(()));
+    host.start_server();
     let seen = newest(&jobs.logs()).expect("a tick");
+    assert!(seen > before + 2, "{seen} after {before}: what was said while there was no server is missing");
     wait_until("the clock ticks on", SOON, || (newest(&jobs.logs()) > Some(seen + 1)).then_some(()));
     let ticks: Vec<u32> = jobs.logs().lines().filter_map(tick).collect();
     let last = *ticks.last().expect("a tick");
     assert_eq!(ticks, (1..=last).collect::<Vec<_>>());
+}
+
+/// How much lies in the files of a folder.
+fn bytes_in(folder: &Path) -> u64 {
+    let files = std::fs::read_dir(folder).expect("a log folder").flatten();
+    files.map(|file| file.metadata().expect("a log file").len()).sum()
 }
 
 /// The number of a line `… app[clock.1]: tick 7 at …`.
