@@ -30,8 +30,7 @@ fn another_branch_is_stored_and_not_deployed_and_the_push_says_so() {
 fn the_deploy_branch_cannot_be_deleted() {
     let host = Host::start();
     let app = small::serve(&host, "small");
-    let refused = app.checkout.git(&["push", "paas", ":main"]);
-    assert_ne!(refused.code, 0, "{}", refused.text());
+    app.checkout.git(&["push", "paas", ":main"]).expect_refused().expect_text("refs/heads/main cannot be deleted");
     assert_eq!(app.remote_head(), Some(app.checkout.head()));
     assert_eq!(host.facts("small")["release"], "v1");
 }
