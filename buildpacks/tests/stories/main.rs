@@ -2,6 +2,6 @@
 //! the host's own Python and Node.js.
 
 mod builds;
+mod heroku;
 mod plans;
 mod support;
-mod texts;
