@@ -15,6 +15,7 @@ use requirements::Requirements;
 /// Raised whenever the same files would make another `.venv`.
 const VERSION: &str = "1";
 const VENV: &str = ".venv";
+const VENV_PYTHON: &str = ".venv/bin/python";
 
 /// requirements.txt and pip.
 #[derive(Debug, Clone, Copy)]
@@ -89,11 +90,19 @@ fn describes_a_project(tree: &dyn SourceTree) -> Result<bool, PlanError> {
 fn environment() -> BTreeMap<String, String> {
     let pairs = [
         ("PYTHONUNBUFFERED", "1"),
+        // `python jobs/clock.py` finds the app's own modules.
+        ("PYTHONPATH", "/app"),
         // Only the router reaches the app, so what it says of the client is true.
         ("FORWARDED_ALLOW_IPS", "*"),
         ("GUNICORN_CMD_ARGS", "--access-logfile -"),
     ];
     pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}
+
+/// A command of Python itself. Isolated, or a module of the app's could take the place of
+/// one of Python's: many have an `email.py`.
+fn isolated(python: &str, module: &str, arguments: &[&str]) -> BuildCommand {
+    BuildCommand::new([python, "-I", "-m", module].iter().chain(arguments).copied()).env("PYTHONPATH", EnvValue::Text(String::new()))
 }
 
 fn stages(plan: &mut BuildPlan, python: &Interpreter, requirements: &Requirements) -> Result<(), PlanError> {
@@ -102,7 +111,7 @@ fn stages(plan: &mut BuildPlan, python: &Interpreter, requirements: &Requirement
         plan.stages.push(Stage {
             title: "Making a virtual environment (no requirements: nothing to install)".to_owned(),
             doing: "making a virtual environment".to_owned(),
-            commands: vec![BuildCommand::new([program.as_str(), "-m", "venv", "--clear", "--without-pip", VENV])],
+            commands: vec![isolated(&program, "venv", &["--clear", "--without-pip", VENV])],
             cache: None,
             timeout: None,
         });
@@ -110,17 +119,14 @@ fn stages(plan: &mut BuildPlan, python: &Interpreter, requirements: &Requirement
     }
     let pip = python.installer.as_deref().ok_or_else(|| no_pip(python))?;
     let mut commands = if understands_other_pythons(pip) {
-        vec![
-            BuildCommand::new([program.as_str(), "-m", "venv", "--clear", "--without-pip", VENV]),
-            install([program.as_str(), "-m", "pip", "--python", ".venv/bin/python"]),
-        ]
+        vec![isolated(&program, "venv", &["--clear", "--without-pip", VENV]), install(&program, &["--python", VENV_PYTHON])]
     } else {
-        vec![BuildCommand::new([program.as_str(), "-m", "venv", "--clear", VENV]), install([".venv/bin/python", "-m", "pip"])]
+        vec![isolated(&program, "venv", &["--clear", VENV]), install(VENV_PYTHON, &[])]
     };
     // A slug has no times, so byte code must not be checked against them; made here,
     // it is not made again at each start. Packages ship files that no Python compiles.
-    let compile = [".venv/bin/python", "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash", ".venv/lib"];
-    commands.push(BuildCommand { may_fail: true, ..BuildCommand::new(compile) });
+    let compile = ["-q", "-j", "0", "--invalidation-mode", "unchecked-hash", ".venv/lib"];
+    commands.push(BuildCommand { may_fail: true, ..isolated(VENV_PYTHON, "compileall", &compile) });
     let cache = (!requirements.local).then(|| cache(python, pip, requirements));
     if requirements.local {
         plan.warnings.push("requirements.txt installs from the repository itself: dependencies are installed anew at each push".to_owned());
@@ -146,10 +152,9 @@ fn cache(python: &Interpreter, pip: &str, requirements: &Requirements) -> CacheP
     CachePlan { name: "python".to_owned(), what: "dependencies".to_owned(), key, paths: vec![VENV.to_owned()], restore: Restore::Packed }
 }
 
-fn install<const N: usize>(pip: [&str; N]) -> BuildCommand {
-    let arguments = ["install", "--no-compile", "-r", "requirements.txt"];
+fn install(python: &str, options: &[&str]) -> BuildCommand {
     let text = |value: &str| EnvValue::Text(value.to_owned());
-    BuildCommand::new(pip.into_iter().chain(arguments))
+    isolated(python, "pip", &[options, &["install", "--no-compile", "-r", "requirements.txt"]].concat())
         .env("PIP_CACHE_DIR", EnvValue::CacheFolder("pip".to_owned()))
         .env("PIP_DISABLE_PIP_VERSION_CHECK", text("1"))
         .env("PIP_NO_INPUT", text("1"))

@@ -89,7 +89,7 @@ fn a_failed_install_says_why_and_keeps_nothing() {
     -----> Using Python N (the newest of this machine, since no .python-version pins one)
     -----> Installing dependencies (pip install -r requirements.txt)
            dependencies not reused: nothing is kept yet
-     !     installing dependencies failed: `pythonN -m pip --python .venv/bin/python install --no-compile -r requirements.txt` exited N
+     !     installing dependencies failed: `pythonN -I -m pip --python .venv/bin/python install --no-compile -r requirements.txt` exited N
      !     a package of requirements.txt does not exist in that version, or not for this Python
      !     check its name and version, or pin another Python in .python-version
     ");

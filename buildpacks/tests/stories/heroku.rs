@@ -29,3 +29,12 @@ fn an_install_script_has_the_tools_of_development_and_the_slug_does_not() {
     assert!(app.path().join("node_modules/ms").exists());
     assert!(!app.path().join("node_modules/wrappy").exists());
 }
+
+#[test]
+fn a_module_named_like_one_of_pythons_is_the_apps_and_not_the_installers() {
+    let author = Author::with_fixture("python", "one-dependency");
+    author.write("email.py", "raise SystemExit('email.py of the app was imported')\n");
+    let (_, manifest) = author.push(|_| ()).unpacked();
+    let found = manifest.env.iter().find(|(name, _)| name.as_str() == "PYTHONPATH").map(|(_, value)| value.as_str());
+    assert_eq!(found, Some("/app"), "as on Heroku, any script imports the app's modules");
+}

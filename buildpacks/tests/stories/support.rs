@@ -128,7 +128,7 @@ impl Outcome {
         }
         // Where the host has only ensurepip, each environment has its own pip, and the
         // slug is larger by it.
-        told.replace("`python -m pip install", "`pythonN -m pip --python .venv/bin/python install").replace("N MB", "N KB")
+        told.replace("`python -I -m pip install", "`pythonN -I -m pip --python .venv/bin/python install").replace("N MB", "N KB")
     }
 
     pub(crate) fn done(&self) -> &Done {
