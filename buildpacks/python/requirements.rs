@@ -42,16 +42,16 @@ pub(super) struct Requirements {
 impl Requirements {
     pub(super) fn read(tree: &dyn SourceTree) -> io::Result<Self> {
         let mut found = Self::default();
-        let mut waiting = vec!["requirements.txt".to_owned()];
-        while let Some(path) = waiting.pop() {
+        let mut waiting = vec![Included { path: "requirements.txt".to_owned(), installs: true }];
+        while let Some(Included { path, installs }) = waiting.pop() {
             if found.files.iter().any(|(known, _)| *known == path) {
                 continue;
             }
             let Some(bytes) = tree.read(&path, builder::limits::PLAN_FILE_BYTES_MAX)? else { continue };
-            let text = String::from_utf8_lossy(&bytes).replace("\\\n", " ");
+            let text = decode(&bytes).replace("\\\n", " ");
             let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
             for line in text.lines() {
-                waiting.extend(found.line(line, folder));
+                waiting.extend(found.line(line, folder, installs));
             }
             found.files.push((path, bytes));
             if found.files.len() >= limits::REQUIREMENTS_FILES_MAX {
@@ -70,28 +70,45 @@ impl Requirements {
         DRIVERS.iter().any(|driver| self.has(driver)) || DRIVER_EXTRAS.iter().any(|extra| self.extras.contains(*extra))
     }
 
-    /// Takes one line; returns a file that it includes.
-    fn line(&mut self, line: &str, folder: &str) -> Option<String> {
+    /// Takes one line of a file that installs what it names or only constrains it.
+    fn line(&mut self, line: &str, folder: &str, installs: bool) -> Option<Included> {
         let line = line.split(" #").next().unwrap_or_default().trim();
         if line.is_empty() || line.starts_with('#') {
             return None;
         }
         self.anything = true;
-        if let Some(included) = included(line) {
+        if let Some((included, is_constraint)) = included(line) {
             let path = if folder.is_empty() { included.to_owned() } else { format!("{folder}/{included}") };
             let path = path.trim_start_matches("./").to_owned();
             let stays = !path.starts_with('/') && !path.contains("://") && path.split('/').all(|part| part != "..");
             self.local |= !stays;
-            return stays.then_some(path);
+            return stays.then_some(Included { path, installs: installs && !is_constraint });
         }
         self.local |= is_from_a_path(line);
-        if !line.starts_with('-') {
+        if installs && !line.starts_with('-') {
             let end = line.find(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c))).unwrap_or(line.len());
             self.names.insert(normal(&line[..end]));
             let extras = line[end..].trim_start().strip_prefix('[').and_then(|rest| rest.split(']').next());
             self.extras.extend(extras.unwrap_or_default().split(',').map(|extra| normal(extra.trim())));
         }
         None
+    }
+}
+
+/// A file that another one includes.
+struct Included {
+    path: String,
+    /// What it names is installed, not only constrained.
+    installs: bool,
+}
+
+/// As pip reads it: PowerShell writes UTF-16.
+fn decode(bytes: &[u8]) -> String {
+    let units = |unit: fn([u8; 2]) -> u16| bytes[2..].as_chunks().0.iter().map(|pair| unit(*pair)).collect::<Vec<_>>();
+    match bytes {
+        [0xff, 0xfe, ..] => String::from_utf16_lossy(&units(u16::from_le_bytes)),
+        [0xfe, 0xff, ..] => String::from_utf16_lossy(&units(u16::from_be_bytes)),
+        _ => String::from_utf8_lossy(bytes).trim_start_matches('\u{feff}').to_owned(),
     }
 }
 
@@ -115,86 +132,15 @@ fn is_from_a_path(line: &str) -> bool {
     !line.contains("://") && (what.starts_with('.') || what.contains('/') || ARCHIVES.iter().any(|end| what.ends_with(end)))
 }
 
-/// The file of `-r FILE`, `-rFILE`, `--requirement=FILE` and the same for constraints.
-fn included(line: &str) -> Option<&str> {
-    let rest = ["--requirement", "--constraint", "-r", "-c"].iter().find_map(|option| line.strip_prefix(option))?;
+/// The file of `-r FILE`, `-rFILE`, `--requirement=FILE` and the same for constraints; whether
+/// it is one of those.
+fn included(line: &str) -> Option<(&str, bool)> {
+    const OPTIONS: [(&str, bool); 4] = [("--requirement", false), ("--constraint", true), ("-r", false), ("-c", true)];
+    let (rest, is_constraint) = OPTIONS.iter().find_map(|(option, is)| Some((line.strip_prefix(option)?, *is)))?;
     let file = rest.trim_start_matches(['=', ' ', '\t']).trim();
-    Some(file).filter(|file| !file.is_empty())
+    Some((file, is_constraint)).filter(|_| !file.is_empty())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use builder::MemoryTree;
-
-    #[test]
-    fn names_and_included_files_are_found() {
-        let tree = MemoryTree::from([
-            (
-                "requirements.txt",
-                "# web\nFlask==3.0 # comment\n-r more/base.txt\nPsycopg2_binary>=2 ; python_version > '3'\n--index-url https://x\n",
-            ),
-            ("more/base.txt", "-c ../limits.txt\n-r other.txt\ngunicorn[gevent]\n"),
-            ("more/other.txt", "-r base.txt\n"),
-        ]);
-        let found = Requirements::read(&tree).expect("reads");
-        assert!(["flask", "psycopg2-binary", "gunicorn"].iter().all(|name| found.has(name)), "{:?}", found.names);
-        assert_eq!(
-            found.files.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
-            ["requirements.txt", "more/base.txt", "more/other.txt"]
-        );
-        assert!(found.local, "a file outside the tree cannot be part of a key");
-    }
-
-    #[test]
-    fn what_comes_from_the_repository_itself_is_noticed() {
-        for (line, local) in [
-            (".", true),
-            ("-e .", true),
-            ("./lib", true),
-            ("x @ file:///app/x", true),
-            ("-e git+https://h/x#egg=x", false),
-            ("git+https://h/x", false),
-            ("flask", false),
-            ("flask==3.0 ; sys_platform == 'a/b' --hash=sha256:00", false),
-            ("x @ https://h/x-1.0.tar.gz", false),
-            ("vendor/x-1.0-py3-none-any.whl", true),
-            ("x-1.0.tar.gz", true),
-            ("--find-links wheels", true),
-            ("--find-links=./wheels", true),
-            ("-f wheels", true),
-            ("-fwheels", true),
-            ("-f https://h/wheels", false),
-            ("--extra-index-url https://h/simple", false),
-            ("--index-url=mirror/simple", true),
-            ("--only-binary :all:", false),
-        ] {
-            let tree = MemoryTree::from([("requirements.txt", line)]);
-            assert_eq!(Requirements::read(&tree).expect("reads").local, local, "{line}");
-        }
-    }
-
-    #[test]
-    fn drivers_of_postgresql_are_found_in_every_spelling() {
-        let has_driver = |line: &str| {
-            let text = format!("# an app\nflask==3.0\n{line}\ngunicorn\n");
-            let tree = MemoryTree::from([("requirements.txt", text.as_str())]);
-            Requirements::read(&tree).expect("reads").has_postgresql_driver()
-        };
-        for line in [
-            "psycopg2-binary==2.9.9 --hash=sha256:00",
-            "Psycopg2_Binary>=2",
-            "  asyncpg ~= 0.29",
-            "psycopg[binary,pool]>=3.1",
-            "pg8000;python_version>'3.8'",
-            "psycopg @ https://h/x.whl",
-            "sqlalchemy[asyncio, postgresql]>=2",
-            "databases [postgresql]",
-        ] {
-            assert!(has_driver(line), "{line}");
-        }
-        for line in ["flask", "# psycopg2", "psycopg2x", "my-psycopg2", "-r psycopg2.txt", "sqlalchemy[asyncio]", "pg", "postgresql"] {
-            assert!(!has_driver(line), "{line}");
-        }
-    }
-}
+#[path = "requirements_tests.rs"]
+mod tests;
