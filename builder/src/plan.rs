@@ -36,8 +36,8 @@ pub trait Buildpack: Sync {
 pub struct PlanContext<'a> {
     /// Interpreters of the host.
     pub toolchains: &'a dyn Toolchains,
-    /// The commit, 40 hexadecimal digits.
-    pub commit: &'a str,
+    /// The app's config vars; some are switches of buildpacks.
+    pub config: &'a BTreeMap<String, String>,
 }
 
 /// A tree that a buildpack knows and cannot build.
@@ -138,6 +138,13 @@ pub struct Stage {
     pub timeout: Option<Duration>,
 }
 
+impl Stage {
+    /// A stage that always runs.
+    pub fn new(title: impl Into<String>, doing: &str, commands: Vec<BuildCommand>) -> Self {
+        Self { title: title.into(), doing: doing.to_owned(), commands, cache: None, timeout: None }
+    }
+}
+
 /// One command of a stage. It runs in the app's folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BuildCommand {
@@ -220,7 +227,10 @@ pub enum Restore {
     /// Nothing after its stage needs or changes its folders: on a hit the packed
     /// bytes become part of the slug without being unpacked.
     Packed,
-    /// Later stages work with its folders: they are unpacked on a hit.
+    /// Later stages only read its folders: they are unpacked for them on a hit, and the
+    /// packed bytes still become part of the slug.
+    Read,
+    /// Later stages change its folders: they are unpacked on a hit and packed anew.
     Unpacked,
 }
 

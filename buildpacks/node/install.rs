@@ -1,5 +1,7 @@
 //! What npm does for an app, and what of it is kept.
 
+use std::collections::BTreeMap;
+
 use builder::plan::{BuildCommand, BuildPlan, CachePlan, EnvValue, Hint, KeyPart, PlanError, Restore, Stage};
 use builder::toolchains::Interpreter;
 use builder::{Problem, SourceTree};
@@ -10,6 +12,14 @@ use super::package::Package;
 const VERSION: &str = "1";
 /// Scripts that `npm ci` runs and that may use any file of the app.
 const INSTALL_SCRIPTS: [&str; 6] = ["preinstall", "install", "postinstall", "prepublish", "preprepare", "prepare"];
+
+/// The npm that is used, and how.
+pub(super) struct Npm<'a> {
+    pub(super) node: &'a Interpreter,
+    pub(super) version: &'a str,
+    /// The app's config vars.
+    pub(super) config: &'a BTreeMap<String, String>,
+}
 
 /// What a package.json has npm do, in the order in which Heroku does it.
 pub(super) struct Scripts {
@@ -37,38 +47,47 @@ impl Scripts {
     }
 }
 
+/// Whether the app wants its tools of development when it runs, said as on Heroku.
+fn keeps_tools(config: &BTreeMap<String, String>) -> bool {
+    let says = |name: &str| config.get(name).map(String::as_str);
+    says("NPM_CONFIG_PRODUCTION") == Some("false") || says("NODE_ENV").is_some_and(|value| value != "production")
+}
+
 /// Fills in what npm does.
 pub(super) fn stages(
     plan: &mut BuildPlan,
     package: &Package,
     lock: Option<&'static str>,
     scripts: &Scripts,
-    node: &Interpreter,
-    npm: &str,
+    npm: &Npm<'_>,
     tree: &dyn SourceTree,
 ) -> Result<(), PlanError> {
-    let with_tools = scripts.any();
+    let keeps_tools = keeps_tools(npm.config);
+    let with_tools = keeps_tools || scripts.any();
+    // A script works with the folder and pruning changes it.
+    let restore = if scripts.any() { Restore::Unpacked } else { Restore::Packed };
     plan.stages.extend(scripts.before.map(|script| run("Preparing", "preparing", script)));
     if let Some(lock) = lock {
         let content = tree.read(lock, builder::limits::LOCK_FILE_BYTES_MAX)?.unwrap_or_default();
         let cache = match scripts.install.map(|script| format!("the script `{script}` may use any file")).or(linked(&content)) {
-            None => Some(cache(package, KeyPart::content(lock, &content), with_tools, node, npm, tree)?),
+            None => Some(CachePlan { restore, ..cache(package, KeyPart::content(lock, &content), with_tools, npm, tree)? }),
             Some(why) => {
                 plan.warnings.push(format!("dependencies are installed anew at each push, since {why}"));
                 None
             }
         };
         let which = if with_tools { "--include=dev" } else { "--omit=dev" };
-        let install = stage("Installing dependencies (npm ci)", "installing dependencies", command(&["npm", "ci", which]).hints(hints()));
+        let install = vec![command(&["npm", "ci", which]).hints(hints())];
+        let install = Stage::new("Installing dependencies (npm ci)", "installing dependencies", install);
         plan.stages.push(Stage { cache: cache.as_ref().map(|cache| cache.name.clone()), ..install });
         plan.caches.extend(cache);
     } else {
         plan.stages.extend(scripts.install.map(|script| run("Installing", "installing", script)));
     }
     plan.stages.extend(scripts.build.map(|script| run("Building", "building", script)));
-    if with_tools && lock.is_some() && package.has_dev_dependencies() {
-        let prune = command(&["npm", "prune", "--omit=dev", "--ignore-scripts"]);
-        plan.stages.push(stage("Removing what only the build needed (npm prune)", "pruning dependencies", prune));
+    if with_tools && !keeps_tools && lock.is_some() && package.has_dev_dependencies() {
+        let prune = vec![command(&["npm", "prune", "--omit=dev", "--ignore-scripts"])];
+        plan.stages.push(Stage::new("Removing what only the build needed (npm prune)", "pruning dependencies", prune));
     }
     plan.stages.extend(scripts.after.map(|script| run("Cleaning up", "cleaning up", script)));
     Ok(())
@@ -81,33 +100,21 @@ fn linked(lock: &[u8]) -> Option<String> {
 }
 
 fn run(title: &str, doing: &str, script: &str) -> Stage {
-    stage(&format!("{title} (npm run {script})"), doing, command(&["npm", "run", script]))
+    Stage::new(format!("{title} (npm run {script})"), doing, vec![command(&["npm", "run", script])])
 }
 
-fn stage(title: &str, doing: &str, command: BuildCommand) -> Stage {
-    Stage { title: title.to_owned(), doing: doing.to_owned(), commands: vec![command], cache: None, timeout: None }
-}
-
-fn cache(
-    package: &Package,
-    lock: KeyPart,
-    with_tools: bool,
-    node: &Interpreter,
-    npm: &str,
-    tree: &dyn SourceTree,
-) -> Result<CachePlan, PlanError> {
+fn cache(package: &Package, lock: KeyPart, with_tools: bool, npm: &Npm<'_>, tree: &dyn SourceTree) -> Result<CachePlan, PlanError> {
     let mut key = vec![lock, KeyPart::content("package.json", package.dependencies_text().as_bytes())];
     if let Some(settings) = tree.read(".npmrc", builder::limits::PLAN_FILE_BYTES_MAX)? {
         key.push(KeyPart::content(".npmrc", &settings));
     }
-    key.push(KeyPart::version("Node.js", node.version.to_string()));
-    key.push(KeyPart::version("npm", npm));
+    key.push(KeyPart::version("Node.js", npm.node.version.to_string()));
+    key.push(KeyPart::version("npm", npm.version));
     key.push(KeyPart::version("machine", std::env::consts::ARCH));
     key.push(KeyPart::version("dependencies", if with_tools { "all" } else { "production" }));
     key.push(KeyPart::version("buildpack", VERSION));
-    // A build script works with the folder and pruning changes it.
-    let restore = if with_tools { Restore::Unpacked } else { Restore::Packed };
-    Ok(CachePlan { name: "node".to_owned(), what: "dependencies".to_owned(), key, paths: vec!["node_modules".to_owned()], restore })
+    let (name, paths) = ("node".to_owned(), vec!["node_modules".to_owned()]);
+    Ok(CachePlan { name, what: "dependencies".to_owned(), key, paths, restore: Restore::Packed })
 }
 
 fn command(argv: &[&str]) -> BuildCommand {

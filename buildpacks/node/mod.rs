@@ -9,7 +9,7 @@ use builder::plan::{BuildPlan, Buildpack, PlanContext, PlanError};
 use builder::toolchains::Interpreter;
 use builder::{Problem, SourceTree};
 
-use install::Scripts;
+use install::{Npm, Scripts};
 use package::Package;
 
 /// package.json, package-lock.json and npm.
@@ -44,7 +44,8 @@ impl Buildpack for Node {
         let scripts = Scripts::of(&package);
         if lock.is_some() || scripts.any() {
             let npm = npm.ok_or_else(|| no_npm(node))?;
-            install::stages(&mut plan, &package, lock, &scripts, node, &npm, tree)?;
+            let npm = Npm { node, version: &npm, config: context.config };
+            install::stages(&mut plan, &package, lock, &scripts, &npm, tree)?;
         } else {
             plan.steps.push("package.json names no dependencies: nothing to install".to_owned());
         }

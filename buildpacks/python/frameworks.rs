@@ -1,10 +1,13 @@
-//! What to start when there is no Procfile: only a server that requirements.txt names.
+//! What frameworks want: Django its static files, and all of them a server when there is no
+//! Procfile, if requirements.txt names one.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use builder::SourceTree;
-use builder::plan::BuildPlan;
+use builder::plan::{BuildCommand, BuildPlan, EnvValue, Hint, Stage};
 
+use super::install::VENV_PYTHON;
 use super::requirements::Requirements;
 use crate::limits;
 
@@ -46,6 +49,42 @@ pub(super) fn start(tree: &dyn SourceTree, requirements: &Requirements, plan: &m
         }
     };
     Ok(())
+}
+
+/// Django's static files, collected as on Heroku: where the settings say where to.
+pub(super) fn static_files(
+    tree: &dyn SourceTree,
+    requirements: &Requirements,
+    config: &BTreeMap<String, String>,
+) -> io::Result<Option<Stage>> {
+    let is_wanted = requirements.has("django") && tree.has_file("manage.py") && !config.contains_key("DISABLE_COLLECTSTATIC");
+    if !is_wanted || !names_static_root(tree)? {
+        return Ok(None);
+    }
+    let fix = "set what the settings read as config vars, or leave this step out: `paas config:set DISABLE_COLLECTSTATIC=1`";
+    let hints = ["Traceback", "CommandError"].map(|shown| Hint::new(shown, "Django could not collect its static files", fix));
+    // Byte code beside the sources would hold the time of this build.
+    let command = BuildCommand::new([VENV_PYTHON, "manage.py", "collectstatic", "--noinput"])
+        .env("PYTHONDONTWRITEBYTECODE", EnvValue::Text("1".to_owned()))
+        .hints(hints.into());
+    Ok(Some(Stage::new("Collecting static files (manage.py collectstatic)", "collecting static files", vec![command])))
+}
+
+/// Without `STATIC_ROOT` there is nowhere to collect them.
+fn names_static_root(tree: &dyn SourceTree) -> io::Result<bool> {
+    let mut settings = Vec::new();
+    for package in tree.names("")?.into_iter().filter(|name| is_identifier(name)) {
+        settings.push(format!("{package}/settings.py"));
+        let parts = tree.names(&format!("{package}/settings"))?.into_iter().filter(|name| name.strip_suffix(".py").is_some());
+        settings.extend(parts.map(|part| format!("{package}/settings/{part}")));
+    }
+    for file in settings.iter().filter(|file| tree.has_file(file)).take(limits::SEARCHED_MODULES_MAX) {
+        let text = tree.text(file)?.unwrap_or_default();
+        if text.lines().any(|line| line.trim_start().starts_with("STATIC_ROOT")) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The package that holds `wsgi.py`.

@@ -24,7 +24,7 @@ impl Build {
         types.warnings.iter().cloned().chain(gone).for_each(|warning| emit(BuildEvent::Problem(warning)));
 
         let packing = Instant::now();
-        let layers: Vec<&Layer> = used.iter().filter(|used| used.plan.restore == Restore::Packed).map(|used| &used.layer).collect();
+        let layers: Vec<&Layer> = used.iter().filter(|used| used.plan.restore != Restore::Unpacked).map(|used| &used.layer).collect();
         let manifest = manifest(plan, types, &self.spec.commit)?;
         let written = slug_writer::write(&self.app, &layers, manifest, &mut self.slug).map_err(|error| slug_problem(&error))?;
         self.took("slug", packing);

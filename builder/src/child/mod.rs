@@ -93,7 +93,7 @@ impl Build {
         // A broken Procfile is told before anything is installed.
         let procfile = process_types::procfile(&tree)?;
         let toolchains = HostToolchains::new(self.spec.toolchain_roots.iter().map(PathBuf::from));
-        let context = PlanContext { toolchains: &toolchains, commit: &self.spec.commit };
+        let context = PlanContext { toolchains: &toolchains, config: &self.spec.config };
         let plan = detect::detect(&tree, &context, buildpacks, &self.spec.buildpacks, emit)?;
         let types = procfile.as_ref().map_or_else(
             || plan.default_commands.keys().cloned().collect(),

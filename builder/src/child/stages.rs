@@ -63,7 +63,7 @@ pub(super) fn show(plan: &BuildPlan, store: &CacheStore, emit: Emit<'_>) {
 
 fn restore(cache: &CachePlan, layer: Layer, store: &CacheStore, app: &Path, emit: Emit<'_>) -> Result<Layer, Problem> {
     let started = Instant::now();
-    if cache.restore == Restore::Unpacked {
+    if cache.restore != Restore::Packed {
         store.unpack(&layer, app).map_err(|error| problem(&error))?;
     }
     let saved = model::text::milliseconds(layer.took_ms.saturating_sub(milliseconds(started)));

@@ -1,5 +1,6 @@
 //! Every fixture, planned against one known set of interpreters.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -29,7 +30,8 @@ fn toolchains() -> KnownToolchains {
 
 fn detect(tree: &FolderTree) -> Result<Option<BuildPlan>, PlanError> {
     let toolchains = toolchains();
-    let context = PlanContext { toolchains: &toolchains, commit: "1a2b3c4d" };
+    let config = BTreeMap::new();
+    let context = PlanContext { toolchains: &toolchains, config: &config };
     for buildpack in buildpacks::all() {
         if let Some(plan) = buildpack.detect(tree, &context)? {
             return Ok(Some(plan));
@@ -50,7 +52,11 @@ fn told(plan: &BuildPlan) -> String {
     for cache in &plan.caches {
         let key: Vec<String> =
             cache.key.iter().map(|p| if p.readable { format!("{} {}", p.name, p.value) } else { p.name.clone() }).collect();
-        let how = if cache.restore == Restore::Packed { "packed" } else { "unpacked" };
+        let how = match cache.restore {
+            Restore::Packed => "packed",
+            Restore::Read => "read",
+            Restore::Unpacked => "unpacked",
+        };
         line(format!("cache: {} ({how}) by {}", cache.paths.join(" "), key.join(", ").replace(std::env::consts::ARCH, "ARCH")));
     }
     line(format!("path: {}", plan.path.join(":")));
