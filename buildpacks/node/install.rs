@@ -9,7 +9,7 @@ use builder::{Problem, SourceTree};
 use super::package::Package;
 
 /// Raised whenever the same files would make another `node_modules`.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 /// Scripts that `npm ci` runs and that may use any file of the app.
 const INSTALL_SCRIPTS: [&str; 6] = ["preinstall", "install", "postinstall", "prepublish", "preprepare", "prepare"];
 
@@ -113,7 +113,8 @@ fn cache(package: &Package, lock: KeyPart, with_tools: bool, npm: &Npm<'_>, tree
     key.push(KeyPart::version("machine", std::env::consts::ARCH));
     key.push(KeyPart::version("dependencies", if with_tools { "all" } else { "production" }));
     key.push(KeyPart::version("buildpack", VERSION));
-    let (name, paths) = ("node".to_owned(), vec!["node_modules".to_owned()]);
+    // Install scripts put browsers and the like into `~/.cache`.
+    let (name, paths) = ("node".to_owned(), ["node_modules", ".cache"].map(str::to_owned).into());
     Ok(CachePlan { name, what: "dependencies".to_owned(), key, paths, restore: Restore::Packed })
 }
 

@@ -80,7 +80,8 @@ fn lockfile(tree: &dyn SourceTree, package: &Package, plan: &mut BuildPlan) -> R
 }
 
 fn start(tree: &dyn SourceTree, package: &Package, plan: &mut BuildPlan) {
-    let main = package.main().filter(|main| tree.has_file(main));
+    let is_there = |main: &&str| ["", ".js", "/index.js"].iter().any(|end| tree.has_file(&format!("{main}{end}")));
+    let main = package.main().filter(is_there);
     let file = ["server.js", "index.js", "app.js"].into_iter().find(|name| tree.has_file(name));
     let command = match (package.script("start"), main, file) {
         (Some(_), _, _) => Some("npm start".to_owned()),

@@ -24,7 +24,7 @@ pub(super) fn start(tree: &dyn SourceTree, requirements: &Requirements, plan: &m
     let application = application(tree)?;
     let command = match (&django, &application) {
         (Some(package), _) if requirements.has("gunicorn") => Some(format!("gunicorn {package}.wsgi")),
-        (None, Some(app)) if app.is_async && requirements.has("uvicorn") => {
+        (None, Some(app)) if app.is_async && requirements.has_uvicorn() => {
             Some(format!("uvicorn {} --host 0.0.0.0 --port $PORT", app.target))
         }
         (None, Some(app)) if !app.is_async && requirements.has("gunicorn") => Some(format!("gunicorn {}", app.target)),

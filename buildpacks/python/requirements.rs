@@ -66,6 +66,11 @@ impl Requirements {
         self.names.contains(name)
     }
 
+    /// FastAPI brings it along if asked to.
+    pub(super) fn has_uvicorn(&self) -> bool {
+        self.has("uvicorn") || (self.has("fastapi") && ["standard", "all"].iter().any(|extra| self.extras.contains(*extra)))
+    }
+
     pub(super) fn has_postgresql_driver(&self) -> bool {
         DRIVERS.iter().any(|driver| self.has(driver)) || DRIVER_EXTRAS.iter().any(|extra| self.extras.contains(*extra))
     }

@@ -87,3 +87,22 @@ fn hooks_around_pip_run_with_what_was_installed() {
     assert_eq!(std::fs::read_to_string(app.path().join("said")).expect("both ran"), "before\nafter\n");
     assert!(outcome.steps().contains("bin/pre_compile may change what is installed"), "{}", outcome.steps());
 }
+
+#[test]
+fn what_an_install_script_puts_into_the_home_is_there_also_when_dependencies_are_reused() {
+    let author = Author::with_fixture("node", "one-dependency");
+    let package = author.checkout().join("package");
+    std::fs::create_dir(&package).expect("folder");
+    author.write(
+        "package/package.json",
+        r#"{"name": "browser", "version": "1.0.0", "scripts": {"install": "mkdir -p ~/.cache/browser && echo x >~/.cache/browser/program"}}"#,
+    );
+    author.run("tar", &["czf", "browser.tgz", "package"]);
+    std::fs::remove_dir_all(package).expect("only its archive stays");
+    author.run("npm", &["install", "--package-lock-only", "./browser.tgz"]);
+    for how in ["-----> Installing dependencies", "-----> Restoring cache: dependencies unchanged"] {
+        let mut outcome = author.push(|_| ());
+        assert!(outcome.steps().contains(how), "{}", outcome.steps());
+        assert_eq!(are_there(outcome.unpacked().0.path(), &[".cache/browser/program", "node_modules/browser"]), [true, true]);
+    }
+}

@@ -63,9 +63,14 @@ impl Author {
     }
 
     fn git(&self, words: &[&str]) {
-        let mut command = Command::new("git");
-        command.args(["-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false"]).args(words);
-        let output = command.current_dir(self.checkout()).output().expect("git: apt install git");
+        let settings = ["-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false"];
+        self.run("git", &[&settings, words].concat());
+    }
+
+    /// Runs a program in the checkout.
+    pub(crate) fn run(&self, program: &str, words: &[&str]) {
+        let output = Command::new(program).args(words).current_dir(self.checkout()).output();
+        let output = output.unwrap_or_else(|error| panic!("{program}: {error}: apt install {program}"));
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
