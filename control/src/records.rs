@@ -19,6 +19,8 @@ impl Control {
     /// Removes the files of slugs that no kept release names. What fails is tried again
     /// after the next build.
     pub(crate) async fn collect_garbage(&self) {
+        // A build may store the same bytes again at this moment; it clears away itself later.
+        let Ok(_alone) = self.building.try_acquire() else { return };
         let before = self.services.now_unix_ms() - GARBAGE_AGE_MIN_MS;
         match self.services.store.take_garbage_slugs(before).await {
             Ok(garbage) => {

@@ -1,5 +1,6 @@
 //! One server: control on the site's store, asked as the doors ask it.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +15,13 @@ use super::instances::Machine;
 use super::others::{FakeHost, FakeLogs, FakeRepositories};
 use super::{FATAL, Site, app, until};
 
-/// The clock of every story stands here.
+/// Where the clock of a story stands that does not move it.
 pub(crate) const NOW_UNIX_MS: i64 = 1_790_000_000_000;
+
+thread_local! {
+    /// The clock of this story.
+    pub(crate) static CLOCK_UNIX_MS: Cell<i64> = const { Cell::new(NOW_UNIX_MS) };
+}
 
 pub(crate) struct Server {
     pub control: Arc<Control>,
@@ -42,7 +48,7 @@ impl Server {
             logs: site.logs.clone(),
             login_keys: site.keys.clone(),
             host: site.host.clone(),
-            clock: || NOW_UNIX_MS,
+            clock: || CLOCK_UNIX_MS.get(),
             fatal: |_| FATAL.set(true),
         };
         let settings = ControlSettings {
