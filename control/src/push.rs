@@ -102,10 +102,11 @@ pub fn plan(app: &str, refs: &[RefUpdate], deploy_branches: &BTreeSet<String>, s
         check(update, &name, deploy_branches)?;
         match name.branch() {
             Some(branch) if deploy_branches.contains(branch) => deploys.push((branch.to_owned(), update)),
+            _ if update.deletes() => notes.push(format!("{} is deleted; nothing was deployed", name.branch().unwrap_or(name.as_str()))),
             Some(branch) => {
                 let wanted = deploy_branches.iter().map(String::as_str).collect::<Vec<_>>().join(" or ");
                 notes.push(format!("{branch} is stored and not deployed: {app} deploys {wanted}"));
-                if !update.deletes() && !deploy_branches.is_empty() {
+                if !deploy_branches.is_empty() {
                     let main = deploy_branches.iter().find(|name| *name == "main").or(deploy_branches.first());
                     notes.push(format!("to deploy it: git push paas {branch}:{}", main.map_or("main", String::as_str)));
                 }
@@ -124,13 +125,10 @@ pub fn plan(app: &str, refs: &[RefUpdate], deploy_branches: &BTreeSet<String>, s
 
 fn check(update: &RefUpdate, name: &RefName, deploy_branches: &BTreeSet<String>) -> Result<(), Failure> {
     let deploys = name.branch().is_some_and(|b| deploy_branches.contains(b));
-    if update.deletes() {
-        if deploys {
-            return Err(Failure::new(Kind::Refused, "push.deletes_deploy_branch", format!("{} cannot be deleted", name.as_str()))
-                .why("it is the branch that deploys")
-                .fix("destroy the app with `paas apps:destroy`, or set another branch with `paas apps:set deploy-branch=NAME`"));
-        }
-        return Ok(());
+    if update.deletes() && deploys {
+        return Err(Failure::new(Kind::Refused, "push.deletes_deploy_branch", format!("{} cannot be deleted", name.as_str()))
+            .why("it is a branch that deploys")
+            .fix("destroy the app with `paas apps:destroy`, or set another branch with `paas apps:set deploy-branch=NAME`"));
     }
     if let Some(blocked) = &update.blocked {
         return Err(Failure::new(Kind::Refused, "push.ref_blocked", format!("{} cannot be updated", name.as_str())).why(blocked.clone()));
@@ -138,7 +136,7 @@ fn check(update: &RefUpdate, name: &RefName, deploy_branches: &BTreeSet<String>)
     if !update.is_current {
         return Err(moved(name.as_str()));
     }
-    if name.branch().is_some() && !update.is_commit {
+    if name.branch().is_some() && !update.is_commit && !update.deletes() {
         return Err(Failure::new(Kind::Refused, "push.not_a_commit", format!("{} would not point at a commit", name.as_str()))
             .fix("push a branch or a commit: git push paas HEAD:main"));
     }
@@ -175,6 +173,15 @@ mod tests {
         let Ok(PushPlan::Store { notes }) = decide(&[update("refs/heads/feature"), update("refs/tags/v1")]) else { panic!("stored") };
         assert!(notes[0].contains("feature is stored and not deployed"), "{notes:?}");
         assert!(matches!(decide(&[update("refs/heads/main"), update("refs/tags/v1")]), Ok(PushPlan::Deploy { .. })));
+    }
+
+    #[test]
+    fn a_deletion_is_told_as_one_and_refused_where_git_would() {
+        let deletion = |name: &str| RefUpdate { old: ONE.to_owned(), new: ZERO.to_owned(), is_commit: false, ..update(name) };
+        let Ok(PushPlan::Store { notes }) = decide(&[deletion("refs/heads/feature"), deletion("refs/tags/v1")]) else { panic!("stored") };
+        assert_eq!(notes, ["feature is deleted; nothing was deployed", "refs/tags/v1 is deleted; nothing was deployed"]);
+        let head = RefUpdate { blocked: Some("it is the repository's HEAD".to_owned()), ..deletion("refs/heads/feature") };
+        assert_eq!(decide(&[head]).expect_err("HEAD"), "push.ref_blocked");
     }
 
     #[test]

@@ -106,11 +106,11 @@ impl Control {
         let held = if let Ok(turn) = app.deploying.clone().try_lock_owned() {
             turn
         } else {
-            lines.step("Waiting for another push of this app to end");
+            lines.step("Waiting for another push or change of this app to end");
             let mut cancel = cancel.clone();
             tokio::select! {
                 turn = app.deploying.clone().lock_owned() => turn,
-                () = cancelled(&mut cancel) => return Err(gave_up()),
+                () = cancelled(&mut cancel) => return Err(left_queue()),
             }
         };
         let work = self.work()?;
@@ -133,7 +133,12 @@ impl Control {
     }
 }
 
-/// Cancelled before anything had changed.
+/// Cancelled before it was its turn, whatever it was.
+fn left_queue() -> Failure {
+    Failure::new(Kind::Failed, "request.cancelled", "cancelled, nothing has changed").fix("ask for it again when you want it")
+}
+
+/// A deploy cancelled before anything had changed.
 pub(crate) fn gave_up() -> Failure {
     Failure::new(Kind::Failed, "build.cancelled", "cancelled, nothing was deployed").fix("push again, or `paas deploy`")
 }

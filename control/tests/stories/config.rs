@@ -131,7 +131,7 @@ fn a_change_whose_author_left_the_queue_is_never_made() {
         let waiting = asked.frames.recv().await;
         assert!(matches!(waiting, Some(FromServer::Line(line)) if line.contains("Waiting for another push")));
         asked.cancel.send_replace(true);
-        assert!(matches!(asked.answer.await, Ok(FromServer::Failure(failure)) if failure.code == "build.cancelled"));
+        assert!(matches!(asked.answer.await, Ok(FromServer::Failure(failure)) if failure.code == "request.cancelled"));
         server.builders.held.send_replace(false);
         assert!(push.task.await.expect("the push").result.is_ok());
         assert!(vars(&server).await.is_empty());

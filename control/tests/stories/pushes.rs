@@ -157,7 +157,7 @@ fn two_deploys_of_an_app_go_one_after_the_other() {
         let (first, second) = (first.task.await.expect("first"), second.task.await.expect("second"));
         assert_eq!(first.result.expect("went live").expect("deployed").version.0, 1);
         assert_eq!(second.result.expect("went live").expect("deployed").version.0, 2);
-        assert_eq!(second.lines.first().map(String::as_str), Some("-----> Waiting for another push of this app to end"));
+        assert_eq!(second.lines.first().map(String::as_str), Some("-----> Waiting for another push or change of this app to end"));
     });
 }
 
@@ -172,7 +172,7 @@ fn a_push_that_waits_for_its_turn_can_be_cancelled() {
         until("the first build runs", async || (lock(&server.builders.asked).len() == 1).then_some(())).await;
         let second = server.begin_push("hello", COMMIT_B);
         second.cancel.send_replace(true);
-        assert_eq!(second.task.await.expect("second").result.expect_err("cancelled").code, "build.cancelled");
+        assert_eq!(second.task.await.expect("second").result.expect_err("cancelled").code, "request.cancelled");
         server.builders.held.send_replace(false);
         assert!(first.task.await.expect("first").result.is_ok());
     });
