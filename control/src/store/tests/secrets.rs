@@ -172,12 +172,18 @@ fn a_key_that_is_short_or_open_to_others_is_refused() {
 async fn errors_and_debug_output_hold_no_secret() {
     let store = Store::in_memory().expect("store");
     let app = with_secrets(&store, "hello").await;
-    change(&store, "DROP TRIGGER config_values_are_not_updated; UPDATE config_values SET key_id = x'0000000000000000'").await;
-    let error = store.current_config(app.number).await.expect_err("another key");
-    let shown = format!("{error} {error:?} {store:?} {app:?} {:?}", api::Failure::from(error_of_tampering()));
+    let config = store.current_config(app.number).await.expect("read");
+    let values = store.addon_values(app.number, "database").await.expect("read");
+    let shown = format!("{config:?} {values:?} {store:?} {app:?}");
+    assert_eq!(shown.matches("Secret(…)").count(), 2, "both are there: {shown}");
     assert!(!shown.contains("horse"), "{shown}");
-}
-
-fn error_of_tampering() -> StoreError {
-    StoreError::Tampered { place: "config var TOKEN (app 1, config version 2)".to_owned() }
+    change(&store, "DROP TRIGGER config_values_are_not_updated; UPDATE config_values SET nonce = zeroblob(12)").await;
+    change(&store, "CREATE TRIGGER full BEFORE UPDATE ON addon_values BEGIN SELECT RAISE(ABORT, 'the disk is full'); END").await;
+    let unreadable = store.current_config(app.number).await.expect_err("tampered with");
+    let unwritable = store.set_addon_value(app.number, "database", "password", Secret::new(SECRET)).await.expect_err("full");
+    for error in [unreadable, unwritable] {
+        let shown = format!("{error} {error:?}");
+        let shown = format!("{shown} {:?}", api::Failure::from(error));
+        assert!(!shown.contains("horse"), "{shown}");
+    }
 }
