@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 
 use crate::access::Actor;
 use crate::app::{AppHandle, AppIdentity};
+use crate::limits::SHOWN_WORD_CHARS_MAX;
 use crate::services::Services;
 use crate::sessions::Sessions;
 use crate::store::App;
@@ -89,8 +90,7 @@ impl Control {
     pub fn app_for(&self, actor: &Actor, name: &str, role: Role, operation: &str) -> Result<AppHandle, Failure> {
         // A name that no app can have is no app, whatever is wrong with it.
         let Ok(parsed) = name.parse::<AppName>() else {
-            let shown: String = name.chars().filter(|c| !c.is_control()).take(60).collect();
-            return Err(Failure::no_such_app(&shown));
+            return Err(Failure::no_such_app(&model::text::clean(name, SHOWN_WORD_CHARS_MAX)));
         };
         actor.may(&parsed, role, operation)?;
         self.find(&parsed).ok_or_else(|| Failure::no_such_app(parsed.as_str()))

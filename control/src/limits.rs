@@ -43,3 +43,5 @@ pub const SESSIONS_END_MAX: Duration = Duration::from_secs(30);
 pub const WIPE_MAX: Duration = Duration::from_mins(2);
 /// Longest line of an app that a refusal repeats, in characters.
 pub const REFUSAL_LINE_CHARS_MAX: usize = 400;
+/// How much of a wrong word a failure repeats, in characters.
+pub const SHOWN_WORD_CHARS_MAX: usize = 60;

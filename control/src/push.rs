@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use api::{Failure, Kind};
 use model::RefName;
 
+use crate::limits::SHOWN_WORD_CHARS_MAX;
+
 /// One ref of a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefUpdate {
@@ -51,7 +53,7 @@ impl PushOptions {
                 "detach" => options.detach = true,
                 "accept-5xx" => options.accept_5xx = true,
                 other => {
-                    let shown: String = other.chars().filter(|c| !c.is_control()).take(40).collect();
+                    let shown = model::text::clean(other, SHOWN_WORD_CHARS_MAX);
                     return Err(Failure::new(Kind::Usage, "push.unknown_option", format!("unknown push option `{shown}`"))
                         .fix("known are: -o dry-run, -o detach, -o accept-5xx"));
                 }

@@ -240,14 +240,12 @@ impl Rollout {
     }
 
     fn all_ready(&self, observed: &AppObserved, overlapping: bool) -> bool {
-        let wanted = self.plan.new_formation.0.iter().filter(|(t, _)| self.plan.overlap.contains(*t) == overlapping && t.stays_up());
-        wanted.into_iter().all(|(process_type, count)| {
-            (1..=*count).all(|ordinal| {
-                observed.of(self.plan.new).any(|i| {
-                    i.instance.process_type == *process_type
-                        && i.instance.ordinal == ordinal
-                        && matches!(i.phase, InstancePhase::Ready | InstancePhase::Finished)
-                })
+        let mut wanted = self.plan.new_formation.instances().filter(|(t, _)| self.plan.overlap.contains(*t) == overlapping);
+        wanted.all(|(process_type, ordinal)| {
+            observed.of(self.plan.new).any(|i| {
+                i.instance.process_type == *process_type
+                    && i.instance.ordinal == ordinal
+                    && matches!(i.phase, InstancePhase::Ready | InstancePhase::Finished)
             })
         })
     }
@@ -270,8 +268,7 @@ impl Rollout {
 }
 
 fn names(formation: &Formation, wanted: impl Fn(&ProcessType) -> bool) -> Vec<String> {
-    let types = formation.0.iter().filter(|(t, _)| wanted(t) && t.stays_up());
-    types.flat_map(|(t, count)| (1..=*count).map(move |n| format!("{t}.{n}"))).collect()
+    formation.instances().filter(|(t, _)| wanted(t)).map(|(t, ordinal)| format!("{t}.{ordinal}")).collect()
 }
 
 fn failure_of(instance: &InstanceObserved) -> String {

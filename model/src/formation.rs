@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
-use crate::{Invalid, ProcessType, limits};
+use crate::{Invalid, Ordinal, ProcessType, limits};
 
 /// Process type → count.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,15 +17,32 @@ impl Formation {
         Self(types.iter().map(|t| (t.clone(), count(t))).collect())
     }
 
-    /// The formation for the types of a new slug: known types keep their count, new
-    /// ones start at 0 (a new `web` at 1), vanished ones go.
+    /// The formation for the types of a new slug: as [`Formation::taken_over`], new ones
+    /// start at 0 (a new `web` at 1).
     #[must_use]
     pub fn carried_over(&self, types: &BTreeSet<ProcessType>) -> Self {
         if self.0.is_empty() {
             return Self::first(types);
         }
-        let count = |t: &ProcessType| self.0.get(t).copied().unwrap_or(u32::from(t.is_web()));
-        Self(types.iter().map(|t| (t.clone(), count(t))).collect())
+        self.taken_over(&Self(types.iter().map(|t| (t.clone(), u32::from(t.is_web()))).collect()))
+    }
+
+    /// This one with the types of another, a release's: those that stay keep the count
+    /// that people gave them, new ones come with the other's, vanished ones go.
+    #[must_use]
+    pub fn taken_over(&self, released: &Self) -> Self {
+        let count = |(t, count): (&ProcessType, &u32)| (t.clone(), self.0.get(t).copied().unwrap_or(*count));
+        Self(released.0.iter().map(count).collect())
+    }
+
+    /// The types that are kept running, if only with 0 instances.
+    pub fn kept_up(&self) -> impl Iterator<Item = (&ProcessType, u32)> {
+        self.0.iter().filter(|(t, _)| t.stays_up()).map(|(t, count)| (t, *count))
+    }
+
+    /// The instances that it means.
+    pub fn instances(&self) -> impl Iterator<Item = (&ProcessType, Ordinal)> {
+        self.kept_up().flat_map(|(t, count)| (1..=count).map(move |ordinal| (t, ordinal)))
     }
 
     /// The count of a type; 0 for an unknown one.
@@ -101,6 +118,13 @@ mod tests {
         let old = Formation([("web".parse().expect("type"), 3), ("gone".parse().expect("type"), 1)].into());
         let new = old.carried_over(&set(&["new", "web"]));
         assert_eq!(new.0.into_iter().map(|(t, n)| (t.to_string(), n)).collect::<Vec<_>>(), [("new".to_owned(), 0), ("web".to_owned(), 3)]);
+    }
+
+    #[test]
+    fn what_a_person_or_a_deploy_starts_is_no_instance_that_is_kept_up() {
+        let formation = Formation([("release".parse().expect("type"), 1), ("web".parse().expect("type"), 2)].into());
+        let names: Vec<_> = formation.instances().map(|(t, ordinal)| format!("{t}.{ordinal}")).collect();
+        assert_eq!(names, ["web.1", "web.2"]);
     }
 
     #[test]

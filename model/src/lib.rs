@@ -42,8 +42,7 @@ pub struct Invalid {
 impl Invalid {
     /// Makes the error; `given` is cut and stripped of control characters.
     pub fn new(noun: &'static str, given: &str, rule: &'static str) -> Self {
-        let given = given.chars().filter(|c| !c.is_control()).take(limits::SHOWN_INVALID_CHARS_MAX).collect();
-        Self { noun, given, rule }
+        Self { noun, given: text::clean(given, limits::SHOWN_INVALID_CHARS_MAX), rule }
     }
 }
 

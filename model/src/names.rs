@@ -199,7 +199,8 @@ mod tests {
     fn a_hostile_name_is_cut_and_stripped_in_its_error() {
         let error = format!("\u{1b}[31m{}", "x".repeat(500)).parse::<AppName>().expect_err("too long");
         assert!(!error.to_string().contains('\u{1b}'));
-        assert!(error.given.len() <= limits::SHOWN_INVALID_CHARS_MAX);
+        assert_eq!(error.given.chars().count(), limits::SHOWN_INVALID_CHARS_MAX);
+        assert!(error.given.ends_with("x…"), "{}", error.given);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use api::{Failure, Kind};
 use model::InstanceId;
 
 use super::task::AppTask;
+use crate::limits::SHOWN_WORD_CHARS_MAX;
 
 impl AppTask {
     /// Raises the counters of `web.1`, of all `web`, or of everything.
@@ -23,18 +24,16 @@ impl AppTask {
         }
         let wanted = |id: &InstanceId| what.is_none_or(|word| word == id.name() || word == id.process_type.as_str());
         let mut restarted = Vec::new();
-        for (process_type, count) in self.formation.0.iter().filter(|(t, _)| t.stays_up()) {
-            for ordinal in 1..=*count {
-                let id = InstanceId { app: name.clone(), process_type: process_type.clone(), ordinal };
-                if wanted(&id) {
-                    restarted.push(id.name());
-                    *self.restarts.entry(id).or_default() += 1;
-                }
+        for (process_type, ordinal) in self.formation.instances() {
+            let id = InstanceId { app: name.clone(), process_type: process_type.clone(), ordinal };
+            if wanted(&id) {
+                restarted.push(id.name());
+                *self.restarts.entry(id).or_default() += 1;
             }
         }
         match (restarted.is_empty(), what) {
             (true, Some(word)) => {
-                let shown = model::text::clean(word, 60);
+                let shown = model::text::clean(word, SHOWN_WORD_CHARS_MAX);
                 Err(Failure::new(Kind::NotFound, "instance.not_found", format!("{name} has no `{shown}` running"))
                     .fix("see what runs with `paas ps`, start more with `paas ps:scale`"))
             }

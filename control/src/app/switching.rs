@@ -162,7 +162,8 @@ impl AppTask {
         self.current = Some(plan.new);
         self.trouble = None;
         if let Some(released) = self.releases.get(&plan.new) {
-            self.formation = taken_over(&self.formation, &released.formation);
+            // As the store does it.
+            self.formation = self.formation.taken_over(&released.formation);
         }
         if let Some(switching) = &self.switching {
             let stopping = plan.old.map(|old| format!(", stopping {old}")).unwrap_or_default();
@@ -193,13 +194,6 @@ impl AppTask {
         };
         failure.fix(format!("see `paas logs -a {}`; once it starts, push again", self.identity.name))
     }
-}
-
-/// The scale after a switch, as the store keeps it: types that stay keep the count that
-/// people gave them meanwhile, new ones come with the release's, vanished ones go.
-fn taken_over(now: &Formation, released: &Formation) -> Formation {
-    let count = |(process_type, count): (&ProcessType, &u32)| (process_type.clone(), now.0.get(process_type).copied().unwrap_or(*count));
-    Formation(released.0.iter().map(count).collect())
 }
 
 fn say(lines: &Lines, plan: &RolloutPlan, told: &Told) {

@@ -135,14 +135,12 @@ impl Job {
 
     async fn say_deployed(&self) {
         let identity = &self.app.identity;
-        let formation = match self.control.formation_of(identity.number).await {
+        let formation = match self.control.services.store.formation(identity.number).await {
             Ok(formation) => formation,
-            Err(failure) => return tracing::error!(%failure, "the scale of an app cannot be read"),
+            Err(error) => return tracing::error!(%error, "the scale of an app cannot be read"),
         };
-        for (process_type, count) in &formation.0 {
-            if *count == 0 && process_type.stays_up() {
-                self.lines.problem(format!("{process_type} is scaled to 0: paas ps:scale {process_type}=1"));
-            }
+        for (process_type, _) in formation.kept_up().filter(|(_, count)| *count == 0) {
+            self.lines.problem(format!("{process_type} is scaled to 0: paas ps:scale {process_type}=1"));
         }
         let stopped = self.app.view.borrow().stopped;
         if stopped {

@@ -15,7 +15,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
 
 use api::{Failure, Kind};
-use model::{AppNumber, ReleaseVersion};
+use model::ReleaseVersion;
 
 use crate::app::AppHandle;
 use crate::control::Control;
@@ -139,11 +139,6 @@ impl Control {
 
     pub(crate) fn event_of(&self, actor: &str, code: EventCode, text: String) -> NewEvent {
         NewEvent::new(self.services.now_unix_ms(), actor, code, text)
-    }
-
-    /// How many of each type an app should run, as people last set it.
-    pub(crate) async fn formation_of(&self, number: AppNumber) -> Result<model::Formation, Failure> {
-        Ok(self.services.store.formation(number).await?)
     }
 }
 

@@ -85,9 +85,7 @@ impl Control {
         self.services.store.set_stopped(app.identity.number, stopped, self.event(ask, code, text)).await?;
         app.reload();
         let formation = self.services.store.formation(app.identity.number).await?;
-        let wanted = formation.0.iter().filter(|(t, _)| t.stays_up());
-        let instances = wanted.flat_map(|(t, count)| (1..=*count).map(move |n| format!("{t}.{n}"))).collect();
-        Ok(RestartReply { instances })
+        Ok(RestartReply { instances: formation.instances().map(|(t, ordinal)| format!("{t}.{ordinal}")).collect() })
     }
 
     pub(super) fn why(&self, ask: &Ask, why: &Why) -> Result<WhyReply, Failure> {

@@ -11,7 +11,7 @@ pub(super) fn process_words(view: &AppView) -> Vec<String> {
     if view.stopped {
         return vec!["stopped".to_owned()];
     }
-    let wanted = view.formation.0.iter().filter(|(t, count)| **count > 0 && t.stays_up());
+    let wanted = view.formation.kept_up().filter(|(_, count)| *count > 0);
     wanted
         .map(|(process_type, count)| {
             let serving = shown(view).filter(|i| i.instance.process_type == *process_type);

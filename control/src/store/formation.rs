@@ -61,14 +61,11 @@ pub(super) fn current(db: &Connection, app: AppNumber) -> Result<Formation, Stor
     Ok(Formation(counts.into_iter().collect()))
 }
 
-/// Takes over the types of a release: known ones keep the count that people gave them
-/// meanwhile, new ones come with the release's, vanished ones go.
+/// The scale after a switch, see [`Formation::taken_over`].
 pub(super) fn take_over(db: &Connection, app: AppNumber, released: &Formation) -> Result<(), StoreError> {
-    let known = current(db, app)?;
-    for gone in known.0.keys().filter(|known| !released.0.contains_key(known)) {
-        sql::execute(db, "DELETE FROM formation WHERE app = ?1 AND process_type = ?2", params![app.0, gone.as_str()])?;
-    }
-    for (process_type, count) in released.0.iter().filter(|(new, _)| !known.0.contains_key(new)) {
+    let formation = current(db, app)?.taken_over(released);
+    sql::execute(db, "DELETE FROM formation WHERE app = ?1", [app.0])?;
+    for (process_type, count) in &formation.0 {
         let sql = "INSERT INTO formation (app, process_type, count) VALUES (?1, ?2, ?3)";
         sql::execute(db, sql, params![app.0, process_type.as_str(), count])?;
     }

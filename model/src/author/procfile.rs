@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::text::is_unsafe;
 use crate::{ProcessType, limits};
 
 /// The commands of an app, by process type.
@@ -95,7 +96,7 @@ impl Procfile {
             Err(ProcfileError {
                 line: number,
                 column,
-                source_line: raw.chars().map(|c| if c.is_control() { ' ' } else { c }).take(120).collect(),
+                source_line: raw.chars().map(|c| if is_unsafe(c) { ' ' } else { c }).take(120).collect(),
                 what,
                 fix: fix.to_owned(),
             })

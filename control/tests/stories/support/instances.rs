@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
-use model::engine::{AppObserved, AppTarget, InstanceObserved, InstancePhase, LastEnd, ReleaseMode, ReleaseTarget};
+use model::engine::{AppObserved, AppTarget, InstanceObserved, InstancePhase, LastEnd, ReleaseMode};
 use model::{AppName, AppNumber, ExitStatus, InstanceId, ProcessType, ReleaseVersion, RunId, SlugId, StopReason};
 use tokio::sync::watch;
 
@@ -273,12 +273,10 @@ fn restart_counter(target: &AppTarget, key: &Key) -> u64 {
 type Inner = (ReleaseVersion, ProcessType, u32);
 
 fn existing(target: &AppTarget) -> BTreeSet<Inner> {
-    let runs = |release: &ReleaseTarget, t: &ProcessType| t.stays_up() && release.manifest.commands.contains_key(t);
     let mut keys = BTreeSet::new();
     for (version, release) in &target.releases {
-        for (process_type, count) in release.formation.0.iter().filter(|(t, _)| runs(release, t)) {
-            keys.extend((1..=*count).map(|ordinal| (*version, process_type.clone(), ordinal)));
-        }
+        let instances = release.formation.instances().filter(|(t, _)| release.manifest.commands.contains_key(*t));
+        keys.extend(instances.map(|(process_type, ordinal)| (*version, process_type.clone(), ordinal)));
     }
     keys
 }
