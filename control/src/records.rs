@@ -45,7 +45,7 @@ impl Control {
     /// A push is about to be deployed. Written down first, so that a server killed before
     /// the ref moved can look.
     pub async fn push_begun(&self, app: &AppHandle, reference: RefName, old: &str, new: &str) -> Result<PushNumber, Failure> {
-        let push = NewPush { app: app.identity.number, build: None, reference, old: old.to_owned(), new: new.to_owned() };
+        let push = NewPush { app: app.identity.number, reference, old: old.to_owned(), new: new.to_owned() };
         Ok(self.services.store.accept_push(push, self.services.now_unix_ms()).await?)
     }
 

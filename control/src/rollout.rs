@@ -121,11 +121,6 @@ impl Rollout {
         &self.plan
     }
 
-    /// Whether the flip has been asked for, so that cancelling comes too late.
-    pub fn is_past_return(&self) -> bool {
-        matches!(self.step, Step::Flip | Step::Done)
-    }
-
     /// Other counts, as long as nothing was started; false if it is too late for that.
     pub fn replan(&mut self, old_formation: Formation, new_formation: Formation) -> bool {
         let early = matches!(self.step, Step::NotStarted | Step::ReleasePhase);

@@ -158,5 +158,5 @@ fn outcome(build: u32, result: &Result<Option<Deployed>, Failure>, cancelled: bo
         Err(failure) => Some(BuildFailure { code: failure.code.clone(), what: failure.what.clone() }),
     };
     let version = result.as_ref().ok().and_then(|deployed| deployed.as_ref().map(|d| d.version));
-    (BuildEnd { state, failure, slug: None, version }, code, text)
+    (BuildEnd { state, failure, version }, code, text)
 }

@@ -60,16 +60,6 @@ impl Store {
         .await
     }
 
-    /// Forgets every value of an app's add-on.
-    pub async fn remove_addon_values(&self, app: AppNumber, addon: &str) -> Result<(), StoreError> {
-        let addon = addon.to_owned();
-        self.write("forget the values of an add-on", move |db, _| {
-            sql::execute(db, "DELETE FROM addon_values WHERE app = ?1 AND addon = ?2", params![app.0, addon])?;
-            Ok(())
-        })
-        .await
-    }
-
     /// A secret of the platform itself (the cluster's superuser password).
     pub async fn platform_secret(&self, key: &str) -> Result<Option<Secret>, StoreError> {
         let key = key.to_owned();

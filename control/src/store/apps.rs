@@ -83,8 +83,6 @@ pub enum AppSetting {
     DeployBranches(Vec<String>),
     /// The folder of the repository that is the app.
     Root(Option<String>),
-    /// Its database, decided again (PostgreSQL came to the box).
-    Database(DatabaseKind),
 }
 
 impl Store {
@@ -115,10 +113,6 @@ impl Store {
                 AppSetting::Root(root) => {
                     let sql = "UPDATE apps SET root = ?2 WHERE number = ?1 AND destroyed_unix_ms IS NULL";
                     change(db, app, sql, root)?;
-                }
-                AppSetting::Database(kind) => {
-                    let sql = "UPDATE apps SET database = ?2 WHERE number = ?1 AND destroyed_unix_ms IS NULL";
-                    change(db, app, sql, kind.as_str())?;
                 }
             }
             events::record(db, Some(app), &event)?;
@@ -177,12 +171,6 @@ impl Store {
             change(db, app, sql, at_unix_ms)
         })
         .await
-    }
-
-    /// The living app of this name.
-    pub async fn find_app(&self, name: &AppName) -> Result<Option<App>, StoreError> {
-        let name = name.clone();
-        self.read("find an app", move |db, _| sql::row(db, &format!("{SELECT} AND a.name = ?1"), [name.as_str()], read)).await
     }
 
     /// The living app with this number.

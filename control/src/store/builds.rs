@@ -1,6 +1,6 @@
 //! Builds. One without an outcome is running.
 
-use model::{AppNumber, ReleaseVersion, SlugId};
+use model::{AppNumber, ReleaseVersion};
 use rusqlite::{Connection, Row, named_params, params};
 
 use super::{EventCode, NewEvent, Store, StoreError, apps, build_output, events, limits, sql};
@@ -66,8 +66,6 @@ pub struct Build {
     pub failure: Option<BuildFailure>,
     /// When it ended, in milliseconds since 1970 UTC.
     pub ended_unix_ms: Option<i64>,
-    /// The slug that it made.
-    pub slug: Option<SlugId>,
     /// The release that it became.
     pub version: Option<ReleaseVersion>,
 }
@@ -79,8 +77,6 @@ pub struct BuildEnd {
     pub state: BuildState,
     /// Why it did not succeed.
     pub failure: Option<BuildFailure>,
-    /// The slug that it made.
-    pub slug: Option<SlugId>,
     /// The release that it became.
     pub version: Option<ReleaseVersion>,
 }
@@ -125,7 +121,7 @@ impl Store {
 
 const SELECT: &str = "
     SELECT b.app, b.number, b.commit_id, b.actor, b.started_unix_ms,
-           o.state, o.failure_code, o.failure_what, o.ended_unix_ms, o.slug, o.version
+           o.state, o.failure_code, o.failure_what, o.ended_unix_ms, o.version
     FROM builds b LEFT JOIN build_outcomes o ON o.app = b.app AND o.build = b.number";
 
 fn find(db: &Connection, app: AppNumber, build: u32) -> Result<Option<Build>, StoreError> {
@@ -138,7 +134,7 @@ pub(super) fn interrupt(db: &Connection, at_unix_ms: i64) -> Result<usize, Store
     for build in &running {
         let what = "the server ended while this build ran".to_owned();
         let failure = BuildFailure { code: "build.interrupted".to_owned(), what };
-        let end = BuildEnd { state: BuildState::Interrupted, failure: Some(failure), slug: None, version: None };
+        let end = BuildEnd { state: BuildState::Interrupted, failure: Some(failure), version: None };
         finish(db, build.app, build.number, end, at_unix_ms)?;
         let text = format!("build {} was interrupted: the server ended while it ran", build.number);
         let event = NewEvent::new(at_unix_ms, "paas", EventCode::BuildInterrupted, text);
@@ -166,15 +162,14 @@ fn finish(db: &Connection, app: AppNumber, build: u32, end: BuildEnd, at_unix_ms
     let (code, what) = end.failure.map(|failure| (failure.code, failure.what)).unzip();
     sql::execute(
         db,
-        "INSERT INTO build_outcomes (app, build, state, failure_code, failure_what, slug, version, ended_unix_ms)
-         VALUES (:app, :build, :state, :code, :what, :slug, :version, :at)",
+        "INSERT INTO build_outcomes (app, build, state, failure_code, failure_what, version, ended_unix_ms)
+         VALUES (:app, :build, :state, :code, :what, :version, :at)",
         named_params! {
             ":app": app.0,
             ":build": build,
             ":state": end.state.as_str(),
             ":code": code,
             ":what": what.map(|what| sql::cut(what, limits::REASON_BYTES_MAX)),
-            ":slug": end.slug.map(|slug| slug.0),
             ":version": end.version.map(|version| version.0),
             ":at": at_unix_ms,
         },
@@ -201,7 +196,6 @@ fn read(row: &Row<'_>) -> Result<Build, StoreError> {
         state,
         failure: code.zip(what).map(|(code, what)| BuildFailure { code, what }),
         ended_unix_ms: row.get("ended_unix_ms")?,
-        slug: row.get::<_, Option<[u8; 32]>>("slug")?.map(SlugId),
         version: row.get::<_, Option<u32>>("version")?.map(ReleaseVersion),
     })
 }

@@ -22,7 +22,7 @@ impl Store {
     }
 
     /// Writes a new set that nothing uses yet: a release that names it promotes it when
-    /// traffic switches, or [`Store::promote_config`] does.
+    /// traffic switches.
     pub async fn insert_config(&self, app: AppNumber, vars: ConfigVars, at_unix_ms: i64) -> Result<ConfigVersion, StoreError> {
         self.write("save the config vars", move |db, cipher| {
             apps::living(db, app)?;
@@ -46,23 +46,6 @@ impl Store {
             promote(db, app, base, version)?;
             events::record(db, Some(app), &event)?;
             Ok(version)
-        })
-        .await
-    }
-
-    /// Makes a set that exists already the one that the next release takes.
-    pub async fn promote_config(
-        &self,
-        app: AppNumber,
-        base: ConfigVersion,
-        version: ConfigVersion,
-        event: NewEvent,
-    ) -> Result<(), StoreError> {
-        self.write("promote the config vars", move |db, _| {
-            apps::living(db, app)?;
-            refuse_unknown(db, app, version)?;
-            promote(db, app, base, version)?;
-            events::record(db, Some(app), &event)
         })
         .await
     }

@@ -3,7 +3,6 @@
 
 use model::{AppName, AppNumber};
 use rusqlite::{Connection, Row, named_params};
-use serde_json::Value;
 
 use super::{Store, StoreError, limits, sql};
 
@@ -18,7 +17,8 @@ macro_rules! codes {
 
         impl EventCode {
             /// Every code.
-            pub const ALL: &[Self] = &[$(Self::$name,)+];
+            #[cfg(test)]
+            pub(super) const ALL: &[Self] = &[$(Self::$name,)+];
 
             /// The code as it is stored: `release.switched`.
             pub fn as_str(self) -> &'static str {
@@ -83,35 +83,14 @@ codes! {
     PushMoved = "push.moved",
     /// The hook said yes and the ref did not move.
     PushLost = "push.lost",
-    /// An add-on was made for an app.
-    AddonCreated = "addon.created",
-    /// An add-on of an app was removed.
-    AddonRemoved = "addon.removed",
     /// A person got a key or a role.
     AccessAdded = "access.added",
     /// A person lost a key or a role.
     AccessRemoved = "access.removed",
-    /// A setting of the box was changed.
-    SettingChanged = "setting.changed",
     /// The server started.
     ServerStarted = "server.started",
     /// The server was told to stop.
     ServerStopped = "server.stopped",
-    /// The router was lost and started again.
-    RouterRestarted = "router.restarted",
-    /// The database cluster was lost and started again.
-    PostgresRestarted = "postgres.restarted",
-    /// The disk is getting full.
-    DiskLow = "disk.low",
-    /// Old slugs were removed.
-    SlugsRemoved = "slugs.removed",
-}
-
-impl EventCode {
-    /// Reads a stored code; `None` for one of another version.
-    pub fn parse(code: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|known| known.as_str() == code)
-    }
 }
 
 /// An event to write: who, when, what.
@@ -123,23 +102,14 @@ pub struct NewEvent {
     pub actor: String,
     /// What happened.
     pub code: EventCode,
-    /// More about it, for programs. Never a secret.
-    pub detail: Value,
     /// The sentence that people read. Never a secret.
     pub text: String,
 }
 
 impl NewEvent {
-    /// An event without detail.
+    /// An event of this time.
     pub fn new(at_unix_ms: i64, actor: impl Into<String>, code: EventCode, text: impl Into<String>) -> Self {
-        Self { at_unix_ms, actor: actor.into(), code, detail: Value::Null, text: text.into() }
-    }
-
-    /// Adds the detail.
-    #[must_use]
-    pub fn with_detail(mut self, detail: Value) -> Self {
-        self.detail = detail;
-        self
+        Self { at_unix_ms, actor: actor.into(), code, text: text.into() }
     }
 }
 
@@ -154,10 +124,8 @@ pub struct EventRecord {
     pub app: Option<AppName>,
     /// Who did it.
     pub actor: String,
-    /// The code; [`EventCode::parse`] knows those of this version.
+    /// The code, maybe one that only another version knows.
     pub code: String,
-    /// More about it.
-    pub detail: Value,
     /// The sentence.
     pub text: String,
 }
@@ -174,7 +142,7 @@ impl Store {
             let parameters = named_params! { ":app": app.map(|app| app.0), ":count": sql::limit(count) };
             let mut events = sql::rows(
                 db,
-                "SELECT e.number, e.at_unix_ms, a.name, e.actor, e.code, e.detail, e.text
+                "SELECT e.number, e.at_unix_ms, a.name, e.actor, e.code, e.text
                  FROM events e LEFT JOIN apps a ON a.number = e.app
                  WHERE :app IS NULL OR e.app = :app
                  ORDER BY e.number DESC LIMIT :count",
@@ -190,20 +158,15 @@ impl Store {
 
 /// Writes an event in the transaction that it belongs to.
 pub(super) fn record(db: &Connection, app: Option<AppNumber>, event: &NewEvent) -> Result<(), StoreError> {
-    let mut detail = event.detail.to_string();
-    if detail.len() > limits::EVENT_DETAIL_BYTES_MAX {
-        "null".clone_into(&mut detail);
-    }
     sql::execute(
         db,
         "INSERT INTO events (at_unix_ms, app, actor, code, detail, text)
-         VALUES (:at, :app, :actor, :code, :detail, :text)",
+         VALUES (:at, :app, :actor, :code, 'null', :text)",
         named_params! {
             ":at": event.at_unix_ms,
             ":app": app.map(|app| app.0),
             ":actor": event.actor,
             ":code": event.code.as_str(),
-            ":detail": detail,
             ":text": sql::cut(event.text.clone(), limits::EVENT_TEXT_BYTES_MAX),
         },
     )?;
@@ -215,14 +178,12 @@ fn read(row: &Row<'_>) -> Result<EventRecord, StoreError> {
         Some(_) => Some(sql::word(row, "name")?),
         None => None,
     };
-    let detail: String = row.get("detail")?;
     Ok(EventRecord {
         number: row.get("number")?,
         at_unix_ms: row.get("at_unix_ms")?,
         app,
         actor: row.get("actor")?,
         code: row.get("code")?,
-        detail: serde_json::from_str(&detail).map_err(|_| StoreError::Unreadable { column: "events.detail", value: detail })?,
         text: row.get("text")?,
     })
 }

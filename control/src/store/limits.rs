@@ -25,16 +25,12 @@ pub const MANIFEST_BYTES_MAX: usize = 1024 * 1024;
 
 /// Longest sentence of an event, in bytes; the rest is dropped.
 pub const EVENT_TEXT_BYTES_MAX: usize = 4 * 1024;
-/// Largest detail of an event as JSON, in bytes; a larger one is dropped whole.
-pub const EVENT_DETAIL_BYTES_MAX: usize = 16 * 1024;
 /// Rows that a listing returns at most.
 pub const LISTED_ROWS_MAX: usize = 10_000;
 /// Longest reason of a failed release or build, in bytes; the rest is dropped.
 pub const REASON_BYTES_MAX: usize = 4 * 1024;
 /// Run numbers that are handed out at once.
 pub const RUN_NUMBERS_BLOCK_MAX: u32 = 10_000;
-/// Longest value of a setting, in bytes.
-pub const SETTING_BYTES_MAX: usize = 64 * 1024;
 /// Longest name of a person, in bytes.
 pub const PERSON_BYTES_MAX: usize = 64;
 

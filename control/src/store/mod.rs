@@ -30,7 +30,6 @@ mod migrate;
 mod open;
 mod pushes;
 mod releases;
-mod settings;
 mod slugs;
 mod sql;
 mod stored;

@@ -16,8 +16,6 @@ pub struct PushNumber(pub i64);
 pub struct NewPush {
     /// The app.
     pub app: AppNumber,
-    /// The build, if the ref deploys.
-    pub build: Option<u32>,
     /// The ref that will move.
     pub reference: RefName,
     /// Where it stood, 40 hexadecimal digits.
@@ -45,11 +43,10 @@ impl Store {
             apps::living(db, push.app)?;
             let number = sql::value(
                 db,
-                "INSERT INTO pushes (app, build, reference, old_id, new_id, accepted_unix_ms)
-                 VALUES (:app, :build, :reference, :old, :new, :at) RETURNING number",
+                "INSERT INTO pushes (app, reference, old_id, new_id, accepted_unix_ms)
+                 VALUES (:app, :reference, :old, :new, :at) RETURNING number",
                 named_params! {
                     ":app": push.app.0,
-                    ":build": push.build,
                     ":reference": push.reference.as_str(),
                     ":old": push.old,
                     ":new": push.new,
@@ -78,7 +75,7 @@ impl Store {
         self.read("list unsettled pushes", |db, _| {
             sql::rows(
                 db,
-                "SELECT p.number, p.app, p.build, p.reference, p.old_id, p.new_id, p.accepted_unix_ms
+                "SELECT p.number, p.app, p.reference, p.old_id, p.new_id, p.accepted_unix_ms
                  FROM pushes p JOIN apps a ON a.number = p.app
                  WHERE a.destroyed_unix_ms IS NULL
                    AND NOT EXISTS (SELECT 1 FROM push_outcomes o WHERE o.push = p.number)
@@ -96,7 +93,6 @@ fn read(row: &Row<'_>) -> Result<Push, StoreError> {
         number: PushNumber(row.get("number")?),
         push: NewPush {
             app: AppNumber(row.get("app")?),
-            build: row.get("build")?,
             reference: sql::word(row, "reference")?,
             old: row.get("old_id")?,
             new: row.get("new_id")?,

@@ -110,11 +110,6 @@ impl Store {
         })
         .await
     }
-
-    /// Candidates of living apps, oldest first.
-    pub async fn candidate_releases(&self) -> Result<Vec<(AppNumber, ReleaseVersion)>, StoreError> {
-        self.read("list candidates", |db, _| candidates(db)).await
-    }
 }
 
 const SELECT: &str = "

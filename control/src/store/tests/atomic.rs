@@ -29,13 +29,12 @@ fn changes(store: &Store) -> Vec<Change<'_>> {
         role: Role::Owner,
         app: Some(app),
     };
-    let push =
-        || NewPush { app, build: Some(1), reference: "refs/heads/main".parse().expect("a ref"), old: "0".repeat(40), new: "1".repeat(40) };
+    let push = || NewPush { app, reference: "refs/heads/main".parse().expect("a ref"), old: "0".repeat(40), new: "1".repeat(40) };
     let release =
         |cause| NewRelease { slug: slug(1), config_version: ConfigVersion(1), formation: formation(&[("web", 1), ("worker", 0)]), cause };
     let rollback = || Cause::Rollback { to: ReleaseVersion(1) };
     let undone = || Undone { version: ReleaseVersion(2), why: "crashes".to_owned() };
-    let end = || BuildEnd { state: BuildState::Succeeded, failure: None, slug: Some(slug(1)), version: None };
+    let end = || BuildEnd { state: BuildState::Succeeded, failure: None, version: None };
     let scale = || vec!["web=2".parse().expect("a change")];
     let setting = || AppSetting::Root(Some("api".to_owned()));
     vec![
@@ -62,13 +61,10 @@ fn changes(store: &Store) -> Vec<Change<'_>> {
         change!("second build", store.begin_build(app, "d".repeat(40), e(EventCode::BuildStarted))),
         change!("settle_interrupted", store.settle_interrupted(NOW)),
         change!("insert_config", store.insert_config(app, vars(&[("K", "v")]), NOW)),
-        change!("promote_config", store.promote_config(app, ConfigVersion(1), ConfigVersion(2), e(EventCode::ConfigSaved))),
-        change!("save_config", store.save_config(app, ConfigVersion(2), vars(&[("K", "w")]), e(EventCode::ConfigSaved))),
+        change!("save_config", store.save_config(app, ConfigVersion(1), vars(&[("K", "w")]), e(EventCode::ConfigSaved))),
         change!("set_addon_value", store.set_addon_value(app, "database", "password", Secret::new("s"))),
-        change!("remove_addon_values", store.remove_addon_values(app, "database")),
         change!("set_platform_secret", store.set_platform_secret("superuser", Secret::new("s"))),
-        change!("set_setting", store.set_setting("key", Some("value".to_owned()), e(EventCode::SettingChanged))),
-        change!("record_event", store.record_event(Some(app), e(EventCode::DiskLow))),
+        change!("record_event", store.record_event(Some(app), e(EventCode::InstanceCrashed))),
         change!("add_access", store.add_access(access(), e(EventCode::AccessAdded))),
         change!("remove_access", store.remove_access("anna", None, e(EventCode::AccessRemoved))),
         change!("destroy_app", store.destroy_app(app, e(EventCode::AppDestroyed))),

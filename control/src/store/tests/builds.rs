@@ -8,7 +8,7 @@ async fn begin(store: &Store, app: AppNumber) -> u32 {
 }
 
 fn ended(state: BuildState) -> BuildEnd {
-    BuildEnd { state, failure: None, slug: None, version: None }
+    BuildEnd { state, failure: None, version: None }
 }
 
 #[tokio::test]
@@ -18,7 +18,7 @@ async fn a_build_runs_until_it_ends_once() {
     let other = create(&store, "other").await.number;
     assert_eq!((begin(&store, app).await, begin(&store, app).await, begin(&store, other).await), (1, 2, 1));
     let version = deploy(&store, app, 1).await;
-    let end = BuildEnd { slug: Some(slug(1)), version: Some(version), ..ended(BuildState::Succeeded) };
+    let end = BuildEnd { version: Some(version), ..ended(BuildState::Succeeded) };
     store.finish_build(app, 1, end, event(EventCode::BuildSucceeded)).await.expect("ended");
     let failure = Some(BuildFailure { code: "build.failed".to_owned(), what: "pip failed".to_owned() });
     let end = BuildEnd { failure: failure.clone(), ..ended(BuildState::Failed) };
@@ -29,7 +29,7 @@ async fn a_build_runs_until_it_ends_once() {
         builds.iter().map(|build| (build.number, build.state)).collect::<Vec<_>>(),
         [(2, BuildState::Failed), (1, BuildState::Succeeded)]
     );
-    assert_eq!((builds[0].failure.clone(), builds[1].version, builds[1].slug), (failure, Some(version), Some(slug(1))));
+    assert_eq!((builds[0].failure.clone(), builds[1].version), (failure, Some(version)));
     assert_eq!(store.find_build(other, None).await.expect("read").expect("a build").state, BuildState::Running);
     let again = store.finish_build(app, 2, ended(BuildState::Cancelled), event(EventCode::BuildCancelled)).await;
     assert!(matches!(again, Err(StoreError::BuildEnded(2))));

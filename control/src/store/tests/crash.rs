@@ -18,7 +18,7 @@ async fn child() {
     let root = PathBuf::from(std::env::var_os(ROOT_OF_CHILD).expect("started by a test below"));
     let store = open(&root.join("store/paas.db"), &root.join("keys/secret.key"));
     store.settle_interrupted(NOW).await.expect("settled");
-    let app = match store.find_app(&name("hello")).await.expect("read") {
+    let app = match find_app(&store, "hello").await {
         Some(app) => app.number,
         None => create(&store, "hello").await.number,
     };
@@ -81,7 +81,7 @@ async fn a_killed_server_leaves_what_was_answered_and_nothing_by_half() {
         let answered =
             |word: &str| said.iter().rev().find_map(|line| line.strip_prefix(word)?.trim().parse::<u32>().ok()).expect("a number");
         let store = root.open();
-        let app = store.find_app(&name("hello")).await.expect("read").expect("the app");
+        let app = find_app(&store, "hello").await.expect("the app");
         let current = app.current.expect("a current release").0;
         let releases = store.list_releases(app.number, 10_000).await.expect("releases");
         let newest = releases[0].release.version.0;
@@ -114,6 +114,6 @@ async fn a_killed_server_leaves_its_write_ahead_log_and_no_copy_of_it_is_needed(
         std::fs::copy(path(&root), path(&copy)).expect("copied");
     }
     let store = open(&copy.database(), &root.key());
-    let app = store.find_app(&name("hello")).await.expect("read").expect("the app");
+    let app = find_app(&store, "hello").await.expect("the app");
     assert!(app.current.is_some());
 }

@@ -29,7 +29,7 @@ async fn every_past_format_opens_with_all_that_it_holds() {
         drop(db);
         let store = root.open();
         assert_eq!(store.read("version", |db, _| migrate::version(db)).await.expect("read"), migrate::newest());
-        let app = store.find_app(&name("hello")).await.expect("read").expect("the app");
+        let app = find_app(&store, "hello").await.expect("the app");
         assert_eq!((app.number, app.port, app.current), (AppNumber(2), 8101, Some(ReleaseVersion(1))), "format {version}");
         let releases = store.list_releases(app.number, 10).await.expect("read");
         assert_eq!(releases.iter().map(|found| found.state).collect::<Vec<_>>(), [ReleaseState::Failed, ReleaseState::Current]);

@@ -66,6 +66,11 @@ pub(super) async fn create(store: &Store, text: &str) -> App {
     store.create_app(new_app(text), event(EventCode::AppCreated)).await.expect("an app")
 }
 
+/// The living app of this name.
+pub(super) async fn find_app(store: &Store, text: &str) -> Option<App> {
+    store.apps().await.expect("read").into_iter().find(|app| app.name.as_str() == text)
+}
+
 pub(super) fn vars(pairs: &[(&str, &str)]) -> ConfigVars {
     let mut vars = ConfigVars::default();
     for (key, value) in pairs {
