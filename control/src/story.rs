@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use model::engine::{AppObserved, InstanceObserved, InstancePhase, LastEnd};
+use model::text::milliseconds;
 use model::{InstanceId, ReleaseVersion, RunId, StopReason};
 
 use crate::store::EventCode;
@@ -74,7 +75,7 @@ fn changes(before: Option<&Seen>, instance: &InstanceObserved, lines: &mut Vec<T
 fn ended(end: &LastEnd, goes_on: bool) -> (String, Option<EventCode>) {
     let code = end.reason.code().map(|c| format!("Error {c}: ")).unwrap_or_default();
     let restarting = if goes_on { "Restarting: " } else { "" };
-    let ran = duration(end.ran_ms);
+    let ran = milliseconds(end.ran_ms);
     match end.reason {
         StopReason::Exited => (format!("Process {} after {ran}", end.status), Some(EventCode::InstanceCrashed)),
         StopReason::Asked => (format!("Stopped ({})", end.status), None),
@@ -93,7 +94,7 @@ fn entered(before: InstancePhase, instance: &InstanceObserved) -> Option<String>
         InstancePhase::Ready if before == InstancePhase::Unready => "Answers again, back in the routes".to_owned(),
         InstancePhase::Ready => {
             let check = instance.check.as_ref().map(|c| format!(" ({c})")).unwrap_or_default();
-            let after = instance.ready_after_ms.map(|ms| format!(" after {}", duration(ms))).unwrap_or_default();
+            let after = instance.ready_after_ms.map(|ms| format!(" after {}", milliseconds(ms))).unwrap_or_default();
             format!("State changed from starting to up{after}{check}")
         }
         InstancePhase::Unready => "Silent: out of the routes until it answers, if another one is there".to_owned(),
@@ -104,16 +105,6 @@ fn entered(before: InstancePhase, instance: &InstanceObserved) -> Option<String>
         InstancePhase::Stopping => "Stopping with SIGTERM".to_owned(),
         InstancePhase::Draining | InstancePhase::Down => return None,
     })
-}
-
-/// A duration as people say it: `0.8 s`, `12 s`, `3 min`, `2 h`.
-pub fn duration(ms: u64) -> String {
-    match ms {
-        0..10_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
-        10_000..120_000 => format!("{} s", ms / 1_000),
-        120_000..7_200_000 => format!("{} min", ms / 60_000),
-        _ => format!("{} h", ms / 3_600_000),
-    }
 }
 
 #[cfg(test)]
@@ -166,11 +157,5 @@ mod tests {
         let mut story = Story::default();
         assert_eq!(story.tell(&seen(InstancePhase::Ready, 1, None), true), []);
         assert_eq!(story.tell(&seen(InstancePhase::Ready, 1, None), false), []);
-    }
-
-    #[test]
-    fn durations_read_as_people_say_them() {
-        let all = [0, 812, 9_999, 75_000, 600_000, 7_200_000].map(duration);
-        assert_eq!(all, ["0.0 s", "0.8 s", "9.9 s", "75 s", "10 min", "2 h"]);
     }
 }

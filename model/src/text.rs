@@ -88,7 +88,7 @@ fn skip_control_sequence(chars: &mut std::str::Chars<'_>) {
 
 /// A number of bytes as people read it: `12.4 MB` (powers of 1000).
 pub fn bytes(count: u64) -> String {
-    const UNITS: [(&str, u64); 3] = [("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1_000)];
+    const UNITS: [(&str, u64); 4] = [("TB", 1_000_000_000_000), ("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1_000)];
     for (unit, size) in UNITS {
         if count >= size {
             let tenths = count / (size / 10);
@@ -98,12 +98,19 @@ pub fn bytes(count: u64) -> String {
     format!("{count} B")
 }
 
-/// A time as people read it: `0.8 s`, `14 s`, `2 min 5 s`.
+/// A time as people read it: `0.8 s`, `75 s`, `2 min 5 s`, `10 min`, `2 h 5 min`, `3 d`.
 pub fn milliseconds(count: u64) -> String {
-    match count {
-        0..10_000 => format!("{}.{} s", count / 1_000, count % 1_000 / 100),
-        10_000..120_000 => format!("{} s", count / 1_000),
-        _ => format!("{} min {} s", count / 60_000, count % 60_000 / 1_000),
+    let seconds = count / 1_000;
+    let two = |large: u64, large_unit: &str, small: u64, small_unit: &str| match small {
+        0 => format!("{large} {large_unit}"),
+        _ => format!("{large} {large_unit} {small} {small_unit}"),
+    };
+    match seconds {
+        0..10 => format!("{seconds}.{} s", count % 1_000 / 100),
+        10..120 => format!("{seconds} s"),
+        120..7_200 => two(seconds / 60, "min", seconds % 60, "s"),
+        7_200..172_800 => two(seconds / 3_600, "h", seconds % 3_600 / 60, "min"),
+        _ => two(seconds / 86_400, "d", seconds % 86_400 / 3_600, "h"),
     }
 }
 
@@ -129,9 +136,12 @@ mod tests {
 
     #[test]
     fn numbers_read_as_people_say_them() {
-        assert_eq!((bytes(12_449_999).as_str(), bytes(999).as_str()), ("12.4 MB", "999 B"));
-        assert_eq!((milliseconds(840).as_str(), milliseconds(14_200).as_str()), ("0.8 s", "14 s"));
-        assert_eq!(milliseconds(125_000), "2 min 5 s");
+        let sizes = [999, 12_449_999, 1_000_000_000, 2_500_000_000_000].map(bytes);
+        assert_eq!(sizes, ["999 B", "12.4 MB", "1.0 GB", "2.5 TB"]);
+        let short = [0, 840, 9_999, 14_200, 75_000, 119_999].map(milliseconds);
+        assert_eq!(short, ["0.0 s", "0.8 s", "9.9 s", "14 s", "75 s", "119 s"]);
+        let long = [125_000, 600_000, 7_200_000, 11_520_000, 259_200_000].map(milliseconds);
+        assert_eq!(long, ["2 min 5 s", "10 min", "2 h", "3 h 12 min", "3 d"]);
     }
 
     proptest! {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use api::{Failure, Kind};
 use model::engine::ReleaseMode;
+use model::text::milliseconds;
 use model::{Formation, ProcessType, ReleaseVersion};
 use tokio::sync::{oneshot, watch};
 
@@ -12,7 +13,6 @@ use super::task::{AppTask, InPlay};
 use crate::limits::{REFUSAL_LINE_CHARS_MAX, REFUSAL_LINES_MAX};
 use crate::rollout::{Rollout, RolloutAction, RolloutEvent, RolloutPlan, Told};
 use crate::seams::Lines;
-use crate::story::duration;
 
 /// A switch under way.
 pub(super) struct Switching {
@@ -200,9 +200,9 @@ fn say(lines: &Lines, plan: &RolloutPlan, told: &Told) {
     match told {
         Told::Starting(names) => lines.step(format!("Release {}: starting {}", plan.new, names.join(", "))),
         Told::Ready { instance, after_ms, check: Some(check) } => {
-            lines.detail(format!("{instance} healthy after {} ({check})", duration(*after_ms)));
+            lines.detail(format!("{instance} healthy after {} ({check})", milliseconds(*after_ms)));
         }
-        Told::Ready { instance, after_ms, check: None } => lines.detail(format!("{instance} up for {}", duration(*after_ms))),
+        Told::Ready { instance, after_ms, check: None } => lines.detail(format!("{instance} up for {}", milliseconds(*after_ms))),
         Told::HandingOver(names) => {
             let old = plan.old.map(|old| format!(" of {old}")).unwrap_or_default();
             lines.detail(format!("stopping {}{old} first: only web runs twice", names.join(", ")));

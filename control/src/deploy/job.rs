@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use api::Failure;
+use model::text::milliseconds;
 use model::{Cause, ConfigVersion, Formation, ProcessType, Release, SlugId};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -15,7 +16,6 @@ use crate::control::Control;
 use crate::deploy::switch::Switch;
 use crate::seams::{BuildRequest, BuiltSlug, Cancel, Lines, cancelled};
 use crate::store::{EventCode, NewRelease, NewSlug};
-use crate::story::duration;
 use crate::turns::gave_up;
 
 /// A deploy under way.
@@ -146,7 +146,7 @@ impl Job {
         if stopped {
             self.lines.problem(format!("{} is stopped: paas ps:start", identity.name));
         }
-        let all = duration(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX));
+        let all = milliseconds(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX));
         if formation.count(&ProcessType::web()) > 0 && !stopped {
             let (url, port_url) = self.control.urls(identity);
             self.lines.detail(format!("{url} and {port_url} (needs no DNS) deployed, {all} in all"));

@@ -16,6 +16,7 @@ use std::sync::{Arc, OnceLock};
 
 use api::{Failure, Kind};
 use model::ReleaseVersion;
+use model::text::bytes;
 
 use crate::app::AppHandle;
 use crate::control::Control;
@@ -130,10 +131,9 @@ impl Control {
         if free >= BUILD_FREE_BYTES_MIN {
             return Ok(());
         }
-        let mb = |bytes: u64| bytes / 1_000_000;
-        let what = format!("the disk is too full to build: {} MB free of {} MB", mb(free), mb(total));
+        let what = format!("the disk is too full to build: {} free of {}", bytes(free), bytes(total));
         Err(Failure::new(Kind::Host, "disk.full", what)
-            .why(format!("a build needs at least {} MB", mb(BUILD_FREE_BYTES_MIN)))
+            .why(format!("a build needs at least {}", bytes(BUILD_FREE_BYTES_MIN)))
             .fix("remove what is not needed any more: `paas builds:cache purge`, `paas apps:destroy` of old apps; then push again"))
     }
 

@@ -2,9 +2,9 @@
 
 use api::ps::{EndStory, InstanceRow};
 use model::engine::{InstanceObserved, InstancePhase, LastEnd, ReleaseMode};
+use model::text::milliseconds;
 
 use crate::app::AppView;
-use crate::story::duration;
 
 /// `web 2/2 up`, one per process type that should run.
 pub(super) fn process_words(view: &AppView) -> Vec<String> {
@@ -46,8 +46,8 @@ pub(super) fn instance_row(instance: &InstanceObserved) -> InstanceRow {
 /// `silent for 60 s (GET / timed out), killed by SIGKILL, ran 75 s`.
 pub(super) fn end_line(end: &LastEnd) -> String {
     match end.reason {
-        model::StopReason::Exited => format!("{} after {}", end.status, duration(end.ran_ms)),
-        _ => format!("{}, {}, ran {}", end.reason, end.status, duration(end.ran_ms)),
+        model::StopReason::Exited => format!("{} after {}", end.status, milliseconds(end.ran_ms)),
+        _ => format!("{}, {}, ran {}", end.reason, end.status, milliseconds(end.ran_ms)),
     }
 }
 

@@ -178,8 +178,8 @@ fn a_full_disk_is_found_before_the_build() {
         server.create("hello").await;
         let pushed = server.push("hello", COMMIT_A).await;
         insta::assert_snapshot!(pushed.lines.join("\n"), @r"
-        !     the disk is too full to build: 100 MB free of 200000 MB
-              a build needs at least 268 MB
+        !     the disk is too full to build: 100.0 MB free of 200.0 GB
+              a build needs at least 268.4 MB
               fix: remove what is not needed any more: `paas builds:cache purge`, `paas apps:destroy` of old apps; then push again
         ");
         assert!(lock(&server.builders.asked).is_empty());

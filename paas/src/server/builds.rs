@@ -231,7 +231,7 @@ async fn read_events(events: io::PipeReader, lines: &Lines, database: &str) -> R
 }
 
 async fn say_timings(timings_ms: &BTreeMap<String, u64>, lines: &Lines) {
-    let words: Vec<String> = timings_ms.iter().map(|(step, ms)| format!("{step} {}", control::story::duration(*ms))).collect();
+    let words: Vec<String> = timings_ms.iter().map(|(step, ms)| format!("{step} {}", model::text::milliseconds(*ms))).collect();
     if !words.is_empty() {
         lines.whole(format!("       Build time: {}", words.join(", "))).await;
     }
