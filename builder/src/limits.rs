@@ -62,7 +62,7 @@ pub const EVENT_LINE_BYTES_MAX: usize = 256 * 1024;
 pub const EVENT_TEXT_CHARS_MAX: usize = 2_000;
 /// Lines of the reason of a failure.
 pub const PROBLEM_LINES_MAX: usize = 20;
-/// Entries of the lists and tables of an event.
+/// Entries of a table of an event.
 pub const EVENT_LIST_MAX: usize = 200;
 /// One line of a build's output, in bytes; the rest of it is dropped.
 pub const OUTPUT_LINE_BYTES_MAX: usize = 4_096;

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -69,7 +68,7 @@ impl PlanError {
 }
 
 /// Everything that a build will do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildPlan {
     /// Name of the buildpack.
     pub buildpack: String,
@@ -124,7 +123,7 @@ impl BuildPlan {
 }
 
 /// A part of a build with a title of its own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stage {
     /// `Installing dependencies (pip install -r requirements.txt)`.
     pub title: String,
@@ -134,19 +133,17 @@ pub struct Stage {
     pub commands: Vec<BuildCommand>,
     /// Name of the cache whose hit makes this stage unnecessary.
     pub cache: Option<String>,
-    /// Ended after this long; the build's own limits hold besides.
-    pub timeout: Option<Duration>,
 }
 
 impl Stage {
     /// A stage that always runs.
     pub fn new(title: impl Into<String>, doing: &str, commands: Vec<BuildCommand>) -> Self {
-        Self { title: title.into(), doing: doing.to_owned(), commands, cache: None, timeout: None }
+        Self { title: title.into(), doing: doing.to_owned(), commands, cache: None }
     }
 }
 
 /// One command of a stage. It runs in the app's folder.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildCommand {
     /// Program and arguments; a relative program with a slash is below the app.
     pub argv: Vec<String>,
@@ -180,7 +177,7 @@ impl BuildCommand {
 }
 
 /// A value that may depend on where the build runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EnvValue {
     /// As it is.
     Text(String),
@@ -189,7 +186,7 @@ pub enum EnvValue {
 }
 
 /// A text in a failed command's output, and what it means.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hint {
     /// What the output holds.
     pub contains: String,
@@ -207,7 +204,7 @@ impl Hint {
 }
 
 /// Something that is kept from build to build as long as its key stays the same.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CachePlan {
     /// Its name, also that of its file: `python`.
     pub name: String,
@@ -222,7 +219,7 @@ pub struct CachePlan {
 }
 
 /// How a cache comes into the slug.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Restore {
     /// Nothing after its stage needs or changes its folders: on a hit the packed
     /// bytes become part of the slug without being unpacked.

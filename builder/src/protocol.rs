@@ -77,40 +77,18 @@ pub enum BuildEvent {
     Failed(Problem),
 }
 
-/// The plan in short.
+/// What the server must know of the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Planned {
-    /// Name of the buildpack.
-    pub buildpack: String,
-    /// Why it matched.
-    pub reason: String,
-    /// `Python 3.11.7`.
-    pub interpreter: Option<String>,
     /// The app has a PostgreSQL driver among its dependencies.
     pub needs_postgresql: bool,
-    /// Process types as far as they are known before the build.
-    pub process_types: Vec<String>,
-    /// Titles of what will be run.
-    pub stages: Vec<String>,
 }
 
-/// The result in short; what counts is the manifest inside the slug.
+/// What the server must know of the result; all else is in the manifest inside the slug.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Done {
     /// Step → milliseconds.
     pub timings_ms: BTreeMap<String, u64>,
-    /// Size of the slug in bytes.
-    pub slug_bytes: u64,
-    /// Unpacked size in bytes.
-    pub unpacked_bytes: u64,
-    /// Entries of the slug.
-    pub entries: u64,
-    /// Process types.
-    pub process_types: Vec<String>,
-    /// Name of the buildpack.
-    pub buildpack: String,
-    /// `Python 3.11.7`.
-    pub interpreter: Option<String>,
 }
 
 /// A message that cannot be understood.
@@ -166,20 +144,9 @@ impl BuildEvent {
             Self::Problem(text) => Self::Problem(line(&text)),
             Self::Output(text) => Self::Output(line(&text)),
             Self::Progress(text) => Self::Progress(line(&text)),
-            Self::Planned(planned) => Self::Planned(Planned {
-                buildpack: line(&planned.buildpack),
-                reason: line(&planned.reason),
-                interpreter: planned.interpreter.as_deref().map(line),
-                needs_postgresql: planned.needs_postgresql,
-                process_types: list(&planned.process_types),
-                stages: list(&planned.stages),
-            }),
+            Self::Planned(planned) => Self::Planned(planned),
             Self::Done(done) => Self::Done(Done {
                 timings_ms: done.timings_ms.into_iter().take(limits::EVENT_LIST_MAX).map(|(name, ms)| (line(&name), ms)).collect(),
-                process_types: list(&done.process_types),
-                buildpack: line(&done.buildpack),
-                interpreter: done.interpreter.as_deref().map(line),
-                ..done
             }),
             Self::Failed(problem) => Self::Failed(Problem {
                 code: line(&problem.code).into(),
@@ -196,10 +163,6 @@ impl BuildEvent {
 
 fn line(text: &str) -> String {
     clean(text, limits::EVENT_TEXT_CHARS_MAX)
-}
-
-fn list(texts: &[String]) -> Vec<String> {
-    texts.iter().take(limits::EVENT_LIST_MAX).map(|text| line(text)).collect()
 }
 
 /// Cuts a stream of bytes into events, however the bytes arrive.

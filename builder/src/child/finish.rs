@@ -4,14 +4,14 @@ use std::time::Instant;
 
 use model::SlugManifest;
 
+use super::Build;
 use super::stages::{self, UsedCache};
-use super::{Build, done};
 use crate::cache::{CacheStore, Layer};
 use crate::environment::in_app;
 use crate::execute::Emit;
 use crate::plan::{BuildPlan, Restore};
 use crate::process_types::{self, ProcessTypes};
-use crate::protocol::BuildEvent;
+use crate::protocol::{BuildEvent, Done};
 use crate::slug_writer::{self, SlugError};
 use crate::{FolderTree, Problem, limits};
 
@@ -44,7 +44,7 @@ impl Build {
                 )));
             }
         }
-        emit(BuildEvent::Done(done(plan, &written, self.timings)));
+        emit(BuildEvent::Done(Done { timings_ms: self.timings }));
         Ok(())
     }
 }

@@ -14,8 +14,8 @@ use crate::archive::{ArchiveError, ExtractLimits, LinkRule};
 use crate::cache::CacheStore;
 use crate::environment::{self, Mask};
 use crate::execute::{Executor, TimeLimits};
-use crate::plan::{BuildPlan, Buildpack, PlanContext};
-use crate::protocol::{BuildEvent, BuildSpec, Done, Planned};
+use crate::plan::{Buildpack, PlanContext};
+use crate::protocol::{BuildEvent, BuildSpec, Planned};
 use crate::slugignore::SlugIgnore;
 use crate::toolchains::HostToolchains;
 use crate::{FolderTree, Problem, process_types, source};
@@ -91,15 +91,11 @@ impl Build {
 
         let tree = FolderTree::new(&self.app);
         // A broken Procfile is told before anything is installed.
-        let procfile = process_types::procfile(&tree)?;
+        process_types::procfile(&tree)?;
         let toolchains = HostToolchains::new(self.spec.toolchain_roots.iter().map(PathBuf::from));
         let context = PlanContext { toolchains: &toolchains, config: &self.spec.config };
         let plan = detect::detect(&tree, &context, buildpacks, &self.spec.buildpacks, emit)?;
-        let types = procfile.as_ref().map_or_else(
-            || plan.default_commands.keys().cloned().collect(),
-            |procfile| procfile.commands.keys().map(ToString::to_string).collect(),
-        );
-        emit(BuildEvent::Planned(planned(&plan, types)));
+        emit(BuildEvent::Planned(Planned { needs_postgresql: plan.needs_postgresql }));
 
         let store = CacheStore::new(&self.cache, LinkRule::slug(&plan.host_paths), self.spec.use_cache);
         if self.spec.plan_only {
@@ -159,29 +155,6 @@ impl Drop for Temporary {
 
 fn milliseconds(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
-}
-
-fn planned(plan: &BuildPlan, process_types: Vec<String>) -> Planned {
-    Planned {
-        buildpack: plan.buildpack.clone(),
-        reason: plan.reason.clone(),
-        interpreter: plan.interpreter.clone(),
-        needs_postgresql: plan.needs_postgresql,
-        process_types,
-        stages: plan.stages.iter().map(|stage| stage.title.clone()).collect(),
-    }
-}
-
-fn done(plan: &BuildPlan, written: &crate::slug_writer::WrittenSlug, timings_ms: BTreeMap<String, u64>) -> Done {
-    Done {
-        timings_ms,
-        slug_bytes: written.packed_bytes,
-        unpacked_bytes: written.manifest.unpacked_bytes,
-        entries: written.manifest.entries,
-        process_types: written.manifest.commands.keys().map(ToString::to_string).collect(),
-        buildpack: plan.buildpack.clone(),
-        interpreter: plan.interpreter.clone(),
-    }
 }
 
 fn source_problem(error: &ArchiveError) -> Problem {

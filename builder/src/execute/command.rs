@@ -36,7 +36,6 @@ pub(super) struct Started {
 pub(super) struct Watch<'a> {
     pub(super) doing: &'a str,
     pub(super) deadline: Instant,
-    pub(super) limit: Duration,
     pub(super) times: TimeLimits,
     pub(super) mask: &'a Mask,
 }
@@ -118,7 +117,7 @@ impl Started {
             }
             let doing = || watch.doing.to_owned();
             if now >= watch.deadline {
-                return Err(ExecuteError::TooLong { doing: doing(), limit_ms: milliseconds(watch.limit) });
+                return Err(ExecuteError::TooLong { doing: doing(), limit_ms: milliseconds(watch.times.total) });
             }
             if now >= heard + watch.times.silence {
                 return Err(ExecuteError::Silent { doing: doing(), silent_ms: milliseconds(watch.times.silence) });

@@ -122,17 +122,13 @@ impl<'a> Executor<'a> {
 
     /// Runs one stage.
     pub fn stage(&mut self, stage: &Stage, emit: Emit<'_>) -> Result<(), ExecuteError> {
-        let stage_deadline = stage.timeout.map(|timeout| (Instant::now() + timeout, timeout));
-        let (deadline, limit) = stage_deadline.map_or((self.deadline, self.limits.total), |(at, timeout)| {
-            if at < self.deadline { (at, timeout) } else { (self.deadline, self.limits.total) }
-        });
         for command in &stage.commands {
             let mut environment = self.environment.clone();
             for (name, value) in &command.env {
                 environment.insert(name.clone(), self.value(value)?);
             }
             let started = command::Started::start(command, &environment, self.app)?;
-            let watch = command::Watch { doing: &stage.doing, deadline, limit, times: self.limits, mask: &self.mask };
+            let watch = command::Watch { doing: &stage.doing, deadline: self.deadline, times: self.limits, mask: &self.mask };
             started.watch(&watch, command, &mut self.lines_left, emit)?;
         }
         Ok(())

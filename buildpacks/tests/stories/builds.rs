@@ -178,8 +178,9 @@ fn a_procfile_app_needs_no_build_and_names_what_vanishes() {
      !     web runs N and is no longer declared: it will be stopped
     -----> Compressing slug... done, N B
     ");
-    assert_eq!(outcome.done().process_types, ["worker"]);
-    assert_eq!(run(outcome.unpacked().0.path(), "bin/work", ""), "working\n");
+    let (app, manifest) = outcome.unpacked();
+    assert_eq!(manifest.commands.keys().map(ToString::to_string).collect::<Vec<_>>(), ["worker"]);
+    assert_eq!(run(app.path(), "bin/work", ""), "working\n");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use builder::ExtractLimits;
 use builder::child::{self, Descriptors};
-use builder::protocol::{BuildEvent, BuildSpec, Done, EventParser};
+use builder::protocol::{BuildEvent, BuildSpec, EventParser};
 use builder::source::{self, ExportLimits};
 use builder::unpack::unpack;
 use tempfile::TempDir;
@@ -134,13 +134,6 @@ impl Outcome {
         // Where the host has only ensurepip, each environment has its own pip, and the
         // slug is larger by it.
         told.replace("`python -I -m pip install", "`pythonN -I -m pip --python .venv/bin/python install").replace("N MB", "N KB")
-    }
-
-    pub(crate) fn done(&self) -> &Done {
-        match self.events.last() {
-            Some(BuildEvent::Done(done)) => done,
-            other => panic!("the build ended with {other:?}\n{}", self.log()),
-        }
     }
 
     /// The slug, unpacked.
