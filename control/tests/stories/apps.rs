@@ -7,10 +7,7 @@ use api::apps::{Create, Destroy, Info, Rename, Set};
 use api::wire::FromServer;
 use control::access::Actor;
 
-use super::support::instances::Boot;
-use super::support::{COMMIT_A, COMMIT_B, Server, Site, lock, until};
-
-const WEB: &[(&str, &str)] = &[("web", "serve"), ("bot", "bot.py")];
+use super::support::{COMMIT_A, COMMIT_B, Site, lock, until};
 
 fn create(name: &str) -> Create {
     Create { name: Some(name.to_owned()), no_database: false }
@@ -18,15 +15,6 @@ fn create(name: &str) -> Create {
 
 fn destroy(name: &str) -> Destroy {
     Destroy { app: name.to_owned(), confirm: name.to_owned() }
-}
-
-async fn deployed(site: &Site, server: &Server) {
-    site.builders.commit(COMMIT_A, WEB);
-    site.builders.commit(COMMIT_B, WEB);
-    server.create("hello").await;
-    server.deploy("hello", COMMIT_A).await;
-    server.scale("hello", &["bot=1"]).await;
-    server.alive(&["bot.1-v1 up", "web.1-v1 up"]).await;
 }
 
 #[test]
@@ -65,7 +53,7 @@ fn a_database_that_fails_leaves_no_half_made_app() {
 fn destroying_needs_the_name_stops_everything_and_frees_the_name() {
     let site = Site::new();
     site.while_up(async |server| {
-        deployed(&site, &server).await;
+        server.live_with_bot().await;
         let wrong = Destroy { app: "hello".to_owned(), confirm: "helo".to_owned() };
         assert_eq!(server.ask(wrong).await.expect_err("not confirmed").code, "app.not_confirmed");
         server.ask(destroy("hello")).await.expect("destroyed");
@@ -82,7 +70,7 @@ fn destroying_needs_the_name_stops_everything_and_frees_the_name() {
 fn an_app_with_nothing_running_can_be_destroyed() {
     let site = Site::new();
     site.while_up(async |server| {
-        deployed(&site, &server).await;
+        server.live_with_bot().await;
         server.ask(api::ps::Stop { app: "hello".to_owned() }).await.expect("stopped");
         server.alive(&[]).await;
         server.ask(destroy("hello")).await.expect("destroyed");
@@ -95,10 +83,8 @@ fn an_app_with_nothing_running_can_be_destroyed() {
 fn destroying_cancels_the_build_and_the_switch_under_way() {
     let site = Site::new();
     site.while_up(async |server| {
-        deployed(&site, &server).await;
-        site.builders.boot(COMMIT_B, "web", Boot::Hang);
-        let switching = server.begin_push("hello", COMMIT_B);
-        server.alive(&["bot.1-v1 up", "web.1-v1 up", "web.1-v2 starting"]).await;
+        server.live_with_bot().await;
+        let switching = server.hung_switch().await;
         let waiting = server.begin_push("hello", COMMIT_A);
         server.settle().await;
         server.builders.held.send_replace(true);
@@ -113,7 +99,7 @@ fn destroying_cancels_the_build_and_the_switch_under_way() {
 fn an_app_with_an_undying_process_can_be_destroyed_all_the_same() {
     let site = Site::new();
     site.while_up(async |server| {
-        deployed(&site, &server).await;
+        server.live_with_bot().await;
         lock(&server.machine.state).undying.insert("bot".parse().expect("type"));
         server.while_time_passes(Duration::from_mins(2), server.ask(destroy("hello"))).await.expect("destroyed");
         assert_eq!(server.machine.alive(), ["bot.1-v1 stuck"]);
@@ -125,7 +111,7 @@ fn an_app_with_an_undying_process_can_be_destroyed_all_the_same() {
 fn a_renamed_app_runs_and_serves_under_its_new_name() {
     let site = Site::new();
     site.while_up(async |server| {
-        deployed(&site, &server).await;
+        server.live_with_bot().await;
         let reply = server.ask(Rename { app: "hello".to_owned(), to: "greeter".to_owned() }).await.expect("renamed");
         assert_eq!(reply.url, "http://greeter.box.example/");
         assert_eq!(reply.port_url, "http://10.0.0.2:8101/", "the lasting port lasts");
@@ -146,7 +132,7 @@ fn a_renamed_app_runs_and_serves_under_its_new_name() {
 fn a_push_that_waited_for_a_rename_is_told_that_the_app_went_away() {
     let site = Site::new();
     site.while_up(async |server| {
-        deployed(&site, &server).await;
+        server.live_with_bot().await;
         let old = server.app("hello");
         let turn = old.deploying.clone().lock_owned().await;
         let push = server.begin_push("hello", COMMIT_B);
@@ -163,7 +149,7 @@ fn a_push_that_waited_for_a_rename_is_told_that_the_app_went_away() {
 fn a_destroy_or_rename_that_cannot_be_stored_leaves_the_app_as_it_was() {
     let site = Site::on_disk();
     site.while_up(async |server| {
-        deployed(&site, &server).await;
+        server.live_with_bot().await;
         let full = site.sabotage("UPDATE OF destroyed_unix_ms, name ON apps");
         assert!(server.ask(destroy("hello")).await.is_err());
         assert!(server.ask(Rename { app: "hello".to_owned(), to: "greeter".to_owned() }).await.is_err());
@@ -180,7 +166,7 @@ fn a_destroy_or_rename_that_cannot_be_stored_leaves_the_app_as_it_was() {
 fn the_old_name_is_taken_until_nothing_of_a_renamed_app_has_it() {
     let site = Site::new();
     site.while_up(async |server| {
-        deployed(&site, &server).await;
+        server.live_with_bot().await;
         lock(&server.machine.state).undying.insert("bot".parse().expect("type"));
         let rename = server.begin(Actor::Operator, "apps:rename", serde_json::json!({"app": "hello", "to": "greeter"}));
         server.alive(&["bot.1-v1 stuck"]).await;

@@ -25,10 +25,8 @@ async fn vars(server: &Server) -> BTreeMap<String, String> {
 #[test]
 fn a_config_change_is_a_release() {
     let site = Site::new();
-    site.builders.commit(COMMIT_A, WEB);
     site.while_up(async |server| {
-        server.create("hello").await;
-        server.deploy("hello", COMMIT_A).await;
+        server.live(WEB).await;
         let reply = change(&server, &[("COLOUR", "it's \"blue\" & $HOME\n")], &[], false).await.expect("set");
         assert_eq!((reply.release.as_deref(), reply.keys), (Some("v2"), vec!["COLOUR".to_owned()]));
         server.alive(&["web.1-v2 up"]).await;
@@ -46,11 +44,9 @@ fn a_config_change_is_a_release() {
 #[test]
 fn a_config_that_makes_the_app_fail_is_not_saved() {
     let site = Site::new();
-    site.builders.commit(COMMIT_A, WEB);
     site.builders.boot(COMMIT_A, "web", Boot::CrashWith("BREAK".to_owned()));
     site.while_up(async |server| {
-        server.create("hello").await;
-        server.deploy("hello", COMMIT_A).await;
+        server.live(WEB).await;
         let failure = change(&server, &[("BREAK", "1")], &[], false).await.expect_err("refused");
         assert_eq!(failure.what, "v2 refused (web.1 exited 1 before it was ready); v1 keeps serving; BREAK not saved");
         assert_eq!(failure.why.as_deref(), Some("its last lines were:\n  BREAK is set"));
@@ -65,12 +61,9 @@ fn a_config_that_makes_the_app_fail_is_not_saved() {
 #[test]
 fn without_a_restart_a_change_waits_for_the_next_release() {
     let site = Site::new();
-    site.builders.commit(COMMIT_A, WEB);
-    site.builders.commit(COMMIT_B, WEB);
     site.builders.boot(COMMIT_B, "web", Boot::CrashWith("COLOUR".to_owned()));
     site.while_up(async |server| {
-        server.create("hello").await;
-        server.deploy("hello", COMMIT_A).await;
+        server.live(WEB).await;
         let reply = change(&server, &[("COLOUR", "blue")], &[], true).await.expect("saved");
         assert_eq!((reply.release, reply.unchanged), (None, false));
         assert_eq!(server.releases("hello").await, ["v1 current"]);
@@ -141,10 +134,8 @@ fn a_change_whose_author_left_the_queue_is_never_made() {
 #[test]
 fn a_change_goes_on_to_its_end_when_nobody_waits_for_the_answer() {
     let site = Site::new();
-    site.builders.commit(COMMIT_A, WEB);
     site.while_up(async |server| {
-        server.create("hello").await;
-        server.deploy("hello", COMMIT_A).await;
+        server.live(WEB).await;
         {
             let body = serde_json::json!({"app": "hello", "set": {"COLOUR": "blue"}});
             let mut conversation = Box::pin(server.converse(Actor::Operator, "config:set", body));
@@ -158,10 +149,8 @@ fn a_change_goes_on_to_its_end_when_nobody_waits_for_the_answer() {
 #[test]
 fn a_change_whose_author_gave_up_during_its_switch_is_not_saved() {
     let site = Site::new();
-    site.builders.commit(COMMIT_A, WEB);
     site.while_up(async |server| {
-        server.create("hello").await;
-        server.deploy("hello", COMMIT_A).await;
+        server.live(WEB).await;
         site.builders.boot(COMMIT_A, "web", Boot::Hang);
         let asked = server.begin(Actor::Operator, "config:set", serde_json::json!({"app": "hello", "set": {"COLOUR": "blue"}}));
         server.alive(&["web.1-v1 up", "web.1-v2 starting"]).await;

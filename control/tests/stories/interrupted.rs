@@ -11,12 +11,8 @@ const BOT: &[(&str, &str)] = &[("web", "serve"), ("bot", "bot.py")];
 #[test]
 fn a_server_killed_before_the_flip_fails_the_candidate_and_serves_the_old_release() {
     let site = Site::new();
-    site.builders.commit(COMMIT_A, BOT);
-    site.builders.commit(COMMIT_B, BOT);
     site.while_up(async |server| {
-        server.create("hello").await;
-        server.deploy("hello", COMMIT_A).await;
-        server.scale("hello", &["bot=1"]).await;
+        server.live_with_bot().await;
         site.builders.boot(COMMIT_B, "bot", Boot::Hang);
         drop(server.begin_push("hello", COMMIT_B));
         server.alive(&["web.1-v1 up", "bot.1-v2 starting", "web.1-v2 up"]).await;
@@ -38,11 +34,8 @@ fn a_server_killed_before_the_flip_fails_the_candidate_and_serves_the_old_releas
 #[test]
 fn a_server_killed_after_the_flip_serves_the_new_release() {
     let site = Site::new();
-    site.builders.commit(COMMIT_A, WEB);
-    site.builders.commit(COMMIT_B, WEB);
     site.while_up(async |server| {
-        server.create("hello").await;
-        server.deploy("hello", COMMIT_A).await;
+        server.live(WEB).await;
         server.door.busy.send_replace(true);
         drop(server.begin_push("hello", COMMIT_B));
         until("the flip is stored", async || (server.releases("hello").await[0] == "v2 current").then_some(())).await;
@@ -76,10 +69,8 @@ fn a_server_killed_during_a_build_leaves_an_interrupted_build() {
 #[test]
 fn a_new_server_adopts_what_runs_and_tells_nothing_twice() {
     let site = Site::new();
-    site.builders.commit(COMMIT_A, BOT);
     site.while_up(async |server| {
-        server.create("hello").await;
-        server.deploy("hello", COMMIT_A).await;
+        server.live(BOT).await;
         server.scale("hello", &["bot=1", "web=2"]).await;
         server.alive(&["bot.1-v1 up", "web.1-v1 up", "web.2-v1 up"]).await;
         until("it is told", async || {
@@ -119,10 +110,8 @@ fn pushes_that_were_not_settled_are_settled_at_the_next_start() {
 #[test]
 fn a_database_that_is_down_keeps_no_server_from_starting() {
     let site = Site::new();
-    site.builders.commit(COMMIT_A, WEB);
     site.while_up(async |server| {
-        server.create("hello").await;
-        server.deploy("hello", COMMIT_A).await;
+        server.live(WEB).await;
         // As a server leaves it that was killed before it had made the database.
         let app = control::store::NewApp {
             name: "half".parse().expect("a name"),
@@ -212,10 +201,8 @@ fn an_app_whose_making_was_interrupted_is_made_whole_by_the_next_server() {
 #[test]
 fn what_only_tells_or_tidies_keeps_no_server_from_starting() {
     let site = Site::on_disk();
-    site.builders.commit(COMMIT_A, WEB);
     site.while_up(async |server| {
-        server.create("hello").await;
-        server.deploy("hello", COMMIT_A).await;
+        server.live(WEB).await;
         server
             .control
             .push_begun(&server.app("hello"), "refs/heads/main".parse().expect("a ref"), COMMIT_B, COMMIT_A)

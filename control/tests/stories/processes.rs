@@ -12,13 +12,6 @@ fn hello() -> String {
     "hello".to_owned()
 }
 
-async fn deployed(site: &Site, server: &Server) {
-    site.builders.commit(COMMIT_A, THREE);
-    site.builders.commit(COMMIT_B, THREE);
-    server.create("hello").await;
-    server.deploy("hello", COMMIT_A).await;
-}
-
 async fn restart(server: &Server, what: Option<&str>) -> Result<Vec<String>, Failure> {
     let reply = server.ask(Restart { app: hello(), what: what.map(str::to_owned) }).await;
     reply.map(|reply| reply.instances)
@@ -28,7 +21,7 @@ async fn restart(server: &Server, what: Option<&str>) -> Result<Vec<String>, Fai
 fn scaling_starts_and_stops_instances_and_is_no_release() {
     let site = Site::new();
     site.while_up(async |server| {
-        deployed(&site, &server).await;
+        server.live(THREE).await;
         server.scale("hello", &["web=3", "worker+1"]).await;
         server.alive(&["web.1-v1 up", "web.2-v1 up", "web.3-v1 up", "worker.1-v1 up"]).await;
         server.routed("hello", "web.1-v1 web.2-v1 web.3-v1").await;
@@ -48,10 +41,8 @@ fn scaling_starts_and_stops_instances_and_is_no_release() {
 fn a_scale_during_a_switch_is_not_undone_by_it() {
     let site = Site::new();
     site.while_up(async |server| {
-        deployed(&site, &server).await;
-        site.builders.boot(COMMIT_B, "web", Boot::Hang);
-        let push = server.begin_push("hello", COMMIT_B);
-        server.alive(&["web.1-v1 up", "web.1-v2 starting"]).await;
+        server.live(THREE).await;
+        let push = server.hung_switch().await;
         server.scale("hello", &["web=2", "worker=1"]).await;
         server.alive(&["web.1-v1 up", "web.2-v1 up", "worker.1-v1 up", "web.1-v2 starting"]).await;
         site.builders.boot(COMMIT_B, "web", Boot::Ready);
@@ -65,7 +56,7 @@ fn a_scale_during_a_switch_is_not_undone_by_it() {
 fn a_restart_replaces_what_was_named() {
     let site = Site::new();
     site.while_up(async |server| {
-        deployed(&site, &server).await;
+        server.live(THREE).await;
         server.scale("hello", &["web=2", "worker=1"]).await;
         server.alive(&["web.1-v1 up", "web.2-v1 up", "worker.1-v1 up"]).await;
         let before = server.machine.started().len();
@@ -84,7 +75,7 @@ fn a_restart_replaces_what_was_named() {
 fn a_stopped_app_stays_stopped_until_it_is_started() {
     let site = Site::new();
     site.while_up(async |server| {
-        deployed(&site, &server).await;
+        server.live(THREE).await;
         assert_eq!(server.ask(Stop { app: hello() }).await.expect("stopped").instances, ["web.1"]);
         server.alive(&[]).await;
         server.routed("hello", "stopped").await;
@@ -109,10 +100,8 @@ fn a_stopped_app_stays_stopped_until_it_is_started() {
 fn stopping_an_app_ends_its_switch() {
     let site = Site::new();
     site.while_up(async |server| {
-        deployed(&site, &server).await;
-        site.builders.boot(COMMIT_B, "web", Boot::Hang);
-        let push = server.begin_push("hello", COMMIT_B);
-        server.alive(&["web.1-v1 up", "web.1-v2 starting"]).await;
+        server.live(THREE).await;
+        let push = server.hung_switch().await;
         server.ask(Stop { app: hello() }).await.expect("stopped");
         let failure = push.task.await.expect("the push").result.expect_err("refused");
         assert_eq!(failure.what, "v2 refused (stopped with ps:stop); v1 keeps serving");
@@ -124,7 +113,7 @@ fn stopping_an_app_ends_its_switch() {
 fn what_happens_to_an_instance_is_told_once() {
     let site = Site::new();
     site.while_up(async |server| {
-        deployed(&site, &server).await;
+        server.live(THREE).await;
         restart(&server, Some("web.1")).await.expect("restarted");
         until("it is up again", async || (server.machine.started().len() == 2 && server.machine.alive() == ["web.1-v1 up"]).then_some(()))
             .await;
@@ -142,7 +131,7 @@ fn what_happens_to_an_instance_is_told_once() {
 #[test]
 fn ps_knows_an_app_from_its_first_moment_on() {
     let site = Site::new();
-    site.while_up(async |server| deployed(&site, &server).await);
+    site.while_up(async |server| server.live(THREE).await);
     site.while_up(async |server| {
         // Nothing was awaited since the start.
         let list = server.ask(List { app: hello() }).await.expect("ps");

@@ -38,11 +38,8 @@ fn a_first_push_goes_live() {
 fn the_author_reads_of_a_switch_in_the_order_in_which_it_happens() {
     let site = Site::new();
     let procfile = &[("web", "gunicorn app:app"), ("worker", "celery"), ("bot", "bot.py"), ("release", "migrate")];
-    site.builders.commit(COMMIT_A, procfile);
-    site.builders.commit(COMMIT_B, procfile);
     site.while_up(async |server| {
-        server.create("hello").await;
-        server.deploy("hello", COMMIT_A).await;
+        server.live(procfile).await;
         server.scale("hello", &["worker=1"]).await;
         server.alive(&["web.1-v1 up", "worker.1-v1 up"]).await;
         let pushed = server.deploy("hello", COMMIT_B).await;
@@ -92,12 +89,9 @@ fn a_failed_build_keeps_the_old_release_serving_and_leaves_a_record() {
 #[test]
 fn a_candidate_that_crashes_is_refused_with_its_last_lines() {
     let site = Site::new();
-    site.builders.commit(COMMIT_A, WEB);
-    site.builders.commit(COMMIT_B, WEB);
     site.builders.boot(COMMIT_B, "web", Boot::Crash(vec!["Traceback:".to_owned(), "\u{1b}[31mImportError\u{1b}[0m".to_owned()]));
     site.while_up(async |server| {
-        server.create("hello").await;
-        server.deploy("hello", COMMIT_A).await;
+        server.live(WEB).await;
         let pushed = server.push("hello", COMMIT_B).await;
         insta::assert_snapshot!(pushed.lines.join("\n"), @r"
         -----> Python app detected (requirements.txt)
@@ -120,11 +114,8 @@ fn a_candidate_that_crashes_is_refused_with_its_last_lines() {
 #[test]
 fn a_failed_release_phase_starts_nothing() {
     let site = Site::new();
-    site.builders.commit(COMMIT_A, &[("web", "serve"), ("release", "migrate")]);
-    site.builders.commit(COMMIT_B, &[("web", "serve"), ("release", "migrate")]);
     site.while_up(async |server| {
-        server.create("hello").await;
-        server.deploy("hello", COMMIT_A).await;
+        server.live(&[("web", "serve"), ("release", "migrate")]).await;
         *lock(&server.engine.one_off_end) = OneOffEnd::Code(3);
         let pushed = server.push("hello", COMMIT_B).await;
         insta::assert_snapshot!(pushed.lines.join("\n"), @r"
@@ -195,11 +186,8 @@ fn a_dry_run_deploys_nothing() {
 #[test]
 fn a_push_to_a_stopped_app_goes_live_without_starting_anything() {
     let site = Site::new();
-    site.builders.commit(COMMIT_A, WEB);
-    site.builders.commit(COMMIT_B, WEB);
     site.while_up(async |server| {
-        server.create("hello").await;
-        server.deploy("hello", COMMIT_A).await;
+        server.live(WEB).await;
         server.ask(api::ps::Stop { app: "hello".to_owned() }).await.expect("stopped");
         server.alive(&[]).await;
         let pushed = server.deploy("hello", COMMIT_B).await;

@@ -26,11 +26,8 @@ async fn config(server: &Server) -> BTreeMap<String, String> {
 fn a_rollback_takes_slug_and_config_of_its_target_and_runs_no_release_phase() {
     let site = Site::new();
     let procfile = &[("web", "serve"), ("release", "migrate")];
-    site.builders.commit(COMMIT_A, procfile);
-    site.builders.commit(COMMIT_B, procfile);
     site.while_up(async |server| {
-        server.create("hello").await;
-        server.deploy("hello", COMMIT_A).await;
+        server.live(procfile).await;
         set(&server, "COLOUR", "blue").await;
         set(&server, "COLOUR", "red").await;
         server.deploy("hello", COMMIT_B).await;
@@ -50,11 +47,8 @@ fn a_rollback_takes_slug_and_config_of_its_target_and_runs_no_release_phase() {
 fn a_rollback_runs_the_release_phase_when_asked() {
     let site = Site::new();
     let procfile = &[("web", "serve"), ("release", "migrate")];
-    site.builders.commit(COMMIT_A, procfile);
-    site.builders.commit(COMMIT_B, procfile);
     site.while_up(async |server| {
-        server.create("hello").await;
-        server.deploy("hello", COMMIT_A).await;
+        server.live(procfile).await;
         server.deploy("hello", COMMIT_B).await;
         *lock(&server.engine.one_off_end) = OneOffEnd::Code(1);
         let failure = roll_back(&server, None, true).await.expect_err("refused");
@@ -88,11 +82,9 @@ fn only_a_release_that_served_can_be_rolled_back_to() {
 #[test]
 fn a_rollback_keeps_the_scale_of_the_types_it_knows() {
     let site = Site::new();
-    site.builders.commit(COMMIT_A, &[("web", "serve"), ("bot", "bot.py")]);
     site.builders.commit(COMMIT_C, &[("web", "serve")]);
     site.while_up(async |server| {
-        server.create("hello").await;
-        server.deploy("hello", COMMIT_A).await;
+        server.live(&[("web", "serve"), ("bot", "bot.py")]).await;
         server.deploy("hello", COMMIT_C).await;
         server.scale("hello", &["web=2"]).await;
         roll_back(&server, Some("v1"), false).await.expect("rolled back");
@@ -103,11 +95,8 @@ fn a_rollback_keeps_the_scale_of_the_types_it_knows() {
 #[test]
 fn a_rollback_whose_author_gave_up_during_its_switch_is_not_made() {
     let site = Site::new();
-    site.builders.commit(COMMIT_A, &[("web", "serve")]);
-    site.builders.commit(COMMIT_B, &[("web", "serve")]);
     site.while_up(async |server| {
-        server.create("hello").await;
-        server.deploy("hello", COMMIT_A).await;
+        server.live(&[("web", "serve")]).await;
         server.deploy("hello", COMMIT_B).await;
         server.alive(&["web.1-v2 up"]).await;
         site.builders.boot(COMMIT_A, "web", Boot::Hang);

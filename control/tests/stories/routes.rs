@@ -11,11 +11,8 @@ use super::support::{COMMIT_A, COMMIT_B, Server, Site, lock, until, version};
 
 const WEB: &[(&str, &str)] = &[("web", "serve")];
 
-async fn deployed(site: &Site, server: &Server) {
-    site.builders.commit(COMMIT_A, WEB);
-    site.builders.commit(COMMIT_B, WEB);
-    server.create("hello").await;
-    server.deploy("hello", COMMIT_A).await;
+async fn deployed(server: &Server) {
+    server.live(WEB).await;
     server.routed("hello", "web.1-v1").await;
 }
 
@@ -23,7 +20,7 @@ async fn deployed(site: &Site, server: &Server) {
 fn routes_carry_the_name_and_the_lasting_port() {
     let site = Site::new();
     site.while_up(async |server| {
-        deployed(&site, &server).await;
+        deployed(&server).await;
         let routes = server.door.routes("hello").expect("routes");
         assert_eq!(routes.hosts.iter().map(Hostname::as_str).collect::<Vec<_>>(), ["hello.box.example"]);
         assert_eq!(routes.port, 8_101);
@@ -34,7 +31,7 @@ fn routes_carry_the_name_and_the_lasting_port() {
 fn requests_are_held_while_the_only_instance_restarts() {
     let site = Site::new();
     site.while_up(async |server| {
-        deployed(&site, &server).await;
+        deployed(&server).await;
         site.builders.boot(COMMIT_A, "web", Boot::Hang);
         server.ask(Restart { app: "hello".to_owned(), what: None }).await.expect("restarted");
         server.alive(&["web.1-v1 starting"]).await;
@@ -50,7 +47,7 @@ fn requests_are_held_while_the_only_instance_restarts() {
 fn traffic_goes_straight_from_the_old_release_to_the_new_one() {
     let site = Site::new();
     site.while_up(async |server| {
-        deployed(&site, &server).await;
+        deployed(&server).await;
         server.deploy("hello", COMMIT_B).await;
         server.alive(&["web.1-v2 up"]).await;
         assert_eq!(server.door.told(), ["hello: stopped", "hello: web.1-v1", "hello: web.1-v2"]);
@@ -61,7 +58,7 @@ fn traffic_goes_straight_from_the_old_release_to_the_new_one() {
 fn an_old_instance_goes_when_the_router_is_done_with_it() {
     let site = Site::new();
     site.while_up(async |server| {
-        deployed(&site, &server).await;
+        deployed(&server).await;
         server.door.busy.send_replace(true);
         server.deploy("hello", COMMIT_B).await;
         server.alive(&["web.1-v1 stopping", "web.1-v2 up"]).await;
@@ -76,7 +73,7 @@ fn an_old_instance_goes_when_the_router_is_done_with_it() {
 fn an_old_instance_goes_after_ten_seconds_whatever_the_router_says() {
     let site = Site::new();
     site.while_up(async |server| {
-        deployed(&site, &server).await;
+        deployed(&server).await;
         server.door.busy.send_replace(true);
         server.deploy("hello", COMMIT_B).await;
         server.alive(&["web.1-v1 stopping", "web.1-v2 up"]).await;
@@ -90,7 +87,7 @@ fn an_old_instance_goes_after_ten_seconds_whatever_the_router_says() {
 fn a_crash_loop_is_told_to_visitors_and_kept_as_an_event() {
     let site = Site::new();
     site.while_up(async |server| {
-        deployed(&site, &server).await;
+        deployed(&server).await;
         site.builders.boot(COMMIT_A, "web", Boot::Crash(vec!["boom".to_owned()]));
         server.ask(Restart { app: "hello".to_owned(), what: None }).await.expect("restarted");
         server.routed("hello", "crashed").await;
@@ -108,7 +105,7 @@ fn a_crash_loop_is_told_to_visitors_and_kept_as_an_event() {
 fn a_silent_instance_is_still_routed_if_it_is_the_last_one() {
     let site = Site::new();
     site.while_up(async |server| {
-        deployed(&site, &server).await;
+        deployed(&server).await;
         server.scale("hello", &["web=2"]).await;
         server.routed("hello", "web.1-v1 web.2-v1").await;
         let silence = |ordinal: u32| {
@@ -129,7 +126,7 @@ fn a_silent_instance_is_still_routed_if_it_is_the_last_one() {
 fn routes_do_not_wait_for_the_disk() {
     let site = Site::on_disk();
     site.while_up(async |server| {
-        deployed(&site, &server).await;
+        deployed(&server).await;
         site.builders.boot(COMMIT_A, "web", Boot::Crash(vec![]));
         let disk = site.hold_disk();
         server.app("hello").restart(None).await.expect("restarted");

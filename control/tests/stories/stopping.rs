@@ -24,10 +24,8 @@ fn stopping_everything_ends_the_server_last() {
 #[test]
 fn stopping_everything_ends_what_is_under_way_and_refuses_what_waits() {
     let site = Site::new();
-    site.builders.commit(COMMIT_A, WEB);
     site.while_up(async |server| {
-        server.create("hello").await;
-        server.deploy("hello", COMMIT_A).await;
+        server.live(WEB).await;
         *lock(&server.engine.one_off_end) = OneOffEnd::UntilKilled;
         let run = server.begin(Actor::Operator, "run", json!({"app": "hello", "command": ["top"]}));
         until("it runs", async || (!lock(&server.engine.one_offs).is_empty()).then_some(())).await;

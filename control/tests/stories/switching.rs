@@ -4,24 +4,13 @@ use std::time::Duration;
 
 use super::support::engine::OneOffEnd;
 use super::support::instances::Boot;
-use super::support::{COMMIT_A, COMMIT_B, Server, Site, lock, until};
-
-const BOT: &[(&str, &str)] = &[("web", "serve"), ("bot", "bot.py")];
-
-async fn with_bot(site: &Site, server: &Server) {
-    site.builders.commit(COMMIT_A, BOT);
-    site.builders.commit(COMMIT_B, BOT);
-    server.create("hello").await;
-    server.deploy("hello", COMMIT_A).await;
-    server.scale("hello", &["bot=1"]).await;
-    server.alive(&["bot.1-v1 up", "web.1-v1 up"]).await;
-}
+use super::support::{COMMIT_A, COMMIT_B, Site, lock, until};
 
 #[test]
 fn a_bot_never_runs_twice() {
     let site = Site::new();
     site.while_up(async |server| {
-        with_bot(&site, &server).await;
+        server.live_with_bot().await;
         server.deploy("hello", COMMIT_B).await;
         server.alive(&["bot.1-v2 up", "web.1-v2 up"]).await;
         assert_eq!(server.machine.started(), ["web.1-v1", "bot.1-v1", "web.1-v2", "bot.1-v2"]);
@@ -32,7 +21,7 @@ fn a_bot_never_runs_twice() {
 fn a_bot_that_crashes_brings_the_old_one_back() {
     let site = Site::new();
     site.while_up(async |server| {
-        with_bot(&site, &server).await;
+        server.live_with_bot().await;
         site.builders.boot(COMMIT_B, "bot", Boot::Crash(vec!["login failed".to_owned()]));
         let pushed = server.push("hello", COMMIT_B).await;
         assert_eq!(pushed.result.expect_err("refused").what, "v2 refused (bot.1 exited 1 before it was ready); v1 keeps serving");
@@ -46,7 +35,7 @@ fn a_bot_that_crashes_brings_the_old_one_back() {
 fn a_new_bot_waits_until_the_old_one_is_gone() {
     let site = Site::new();
     site.while_up(async |server| {
-        with_bot(&site, &server).await;
+        server.live_with_bot().await;
         lock(&server.machine.state).undying.insert("bot".parse().expect("type"));
         let push = server.begin_push("hello", COMMIT_B);
         server.alive(&["bot.1-v1 stuck", "web.1-v1 up", "web.1-v2 up"]).await;
@@ -90,7 +79,7 @@ fn a_cancelled_release_phase_is_killed_and_the_next_push_works() {
 fn a_vanished_process_type_stops_with_the_switch() {
     let site = Site::new();
     site.while_up(async |server| {
-        with_bot(&site, &server).await;
+        server.live_with_bot().await;
         site.builders.commit(COMMIT_B, &[("web", "serve")]);
         server.deploy("hello", COMMIT_B).await;
         server.alive(&["web.1-v2 up"]).await;

@@ -8,7 +8,8 @@ use control::deploy::{DeployRequest, Deployed};
 use control::seams::Lines;
 use tokio::sync::{mpsc, watch};
 
-use super::Server;
+use super::instances::Boot;
+use super::{COMMIT_A, COMMIT_B, Server, until};
 
 /// What the author of a push sees, and what comes of it.
 #[derive(Debug)]
@@ -29,6 +30,29 @@ pub(crate) fn source() -> OwnedFd {
 }
 
 impl Server {
+    /// An app `hello` whose commits A and B have this Procfile; A serves as v1.
+    pub(crate) async fn live(&self, procfile: &[(&'static str, &'static str)]) {
+        self.builders.commit(COMMIT_A, procfile);
+        self.builders.commit(COMMIT_B, procfile);
+        self.create("hello").await;
+        self.deploy("hello", COMMIT_A).await;
+    }
+
+    /// The same with a web and a bot, both of which run.
+    pub(crate) async fn live_with_bot(&self) {
+        self.live(&[("web", "serve"), ("bot", "bot.py")]).await;
+        self.scale("hello", &["bot=1"]).await;
+        self.alive(&["bot.1-v1 up", "web.1-v1 up"]).await;
+    }
+
+    /// A push of commit B to `hello` whose web hangs beside the one of v1.
+    pub(crate) async fn hung_switch(&self) -> Push {
+        self.builders.boot(COMMIT_B, "web", Boot::Hang);
+        let push = self.begin_push("hello", COMMIT_B);
+        until("v2 hangs", async || self.machine.alive().contains(&"web.1-v2 starting".to_owned()).then_some(())).await;
+        push
+    }
+
     /// Pushes as git's session does, and waits for the end.
     pub(crate) async fn push(&self, name: &str, commit: &str) -> Pushed {
         self.begin_push(name, commit).task.await.expect("the push")
