@@ -1,6 +1,7 @@
 //! What control needs from the world, each as one small trait. `paas` implements them
 //! with the runner, the builder, the router and PostgreSQL; tests with fakes.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
@@ -281,6 +282,8 @@ pub trait LoginKeys: Send + Sync {
 pub trait Host: Send + Sync {
     /// Available and total memory in bytes.
     fn memory_bytes(&self) -> (u64, u64);
+    /// Ports that somebody listens on, at whatever address.
+    fn ports_in_use(&self) -> BTreeSet<u16>;
     /// The process id of the router's shim, if it runs.
     fn router_shim_pid(&self) -> Option<u32>;
     /// Stops the router (`stop --all`).

@@ -1,9 +1,13 @@
 //! Who listens on a port: a probe, like a visitor, must reach nobody but the instance.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use crate::limits::LISTENER_LINES_MAX;
+
+/// What the kernel tells of IPv4 and of IPv6.
+const TABLES: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
 
 /// Who listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +24,7 @@ pub enum Listener {
 /// its own for each app (rootless) this tells strangers from the caller's processes only.
 pub fn on_port(port: u16) -> Listener {
     let mut found = Listener::None;
-    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+    for table in TABLES {
         let Some(uids) = listeners(Path::new(table), port) else { continue };
         for uid in uids {
             found = match found {
@@ -33,21 +37,27 @@ pub fn on_port(port: u16) -> Listener {
     found
 }
 
+/// Ports that somebody listens on, at whatever address.
+pub fn ports_in_use() -> BTreeSet<u16> {
+    TABLES.into_iter().filter_map(|table| entries(Path::new(table))).flatten().map(|entry| entry.port).collect()
+}
+
 fn listeners(table: &Path, port: u16) -> Option<Vec<u32>> {
+    let answers = |entry: &Entry| entry.port == port && entry.reaches_loopback;
+    Some(entries(table)?.into_iter().filter(answers).map(|entry| entry.uid).collect())
+}
+
+/// Listeners come first in a table: what follows (perhaps 100,000 connections) is not read.
+fn entries(table: &Path) -> Option<Vec<Entry>> {
     let lines = BufReader::new(std::fs::File::open(table).ok()?).lines();
-    let mut uids = Vec::new();
-    // Listeners come first in both tables: what follows (perhaps 100,000 connections) is not read.
+    let mut entries = Vec::new();
     for line in lines.skip(1).take(LISTENER_LINES_MAX) {
         match parse(&line.ok()?) {
-            Some(entry) if entry.listens => {
-                if entry.port == port && entry.reaches_loopback {
-                    uids.push(entry.uid);
-                }
-            }
+            Some(entry) if entry.listens => entries.push(entry),
             _ => break,
         }
     }
-    Some(uids)
+    Some(entries)
 }
 
 struct Entry {
@@ -88,6 +98,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
         let port = listener.local_addr().expect("address").port();
         assert_eq!(on_port(port), Listener::Of(own));
+        assert!(ports_in_use().contains(&port));
         drop(listener);
         assert_eq!(on_port(port), Listener::None);
     }

@@ -1,7 +1,5 @@
 //! `apps`, `apps:create` and their like.
 
-use std::collections::BTreeSet;
-
 use api::apps::{AppSummary, Apps, AppsReply, Create, CreateReply, Info, InfoReply, Set};
 use api::{Failure, Kind, Role};
 use model::{AppName, AppNumber};
@@ -38,7 +36,12 @@ impl Control {
         };
         let kind = if create.no_database { "none" } else { self.services.databases.kind() };
         let database = DatabaseKind::parse(kind).unwrap_or(DatabaseKind::None);
-        let new = NewApp { name: name.clone(), ports: self.settings.app_ports.clone(), ports_in_use: BTreeSet::new(), database };
+        let new = NewApp {
+            name: name.clone(),
+            ports: self.settings.app_ports.clone(),
+            ports_in_use: self.services.host.ports_in_use(),
+            database,
+        };
         let event = self.event(ask, EventCode::AppCreated, format!("{name} was created"));
         let app = self.services.store.create_app(new, event).await?;
         match self.furnish(&app).await {

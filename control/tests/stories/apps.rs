@@ -29,7 +29,7 @@ fn a_new_app_says_where_it_will_be() {
         assert_eq!(server.ask(create("hello")).await.expect_err("taken").code, "app.name_taken");
         assert_eq!(server.ask(create("Hello!")).await.expect_err("invalid").code, "invalid.app_name");
         let made_up = server.ask(Create { name: None, no_database: true }).await.expect("created");
-        assert_eq!(made_up.database, "none");
+        assert_eq!((made_up.database.as_str(), made_up.port_url.as_str()), ("none", "http://10.0.0.2:8103/"), "8102 is a stranger's");
         assert_eq!(server.ask(api::apps::Apps {}).await.expect("apps").apps.len(), 2);
     });
 }

@@ -1,5 +1,6 @@
 //! The machine, as control asks about it.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -42,6 +43,10 @@ impl Host for LocalHost {
             line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
         };
         (value("MemAvailable:").unwrap_or(0), value("MemTotal:").unwrap_or(0))
+    }
+
+    fn ports_in_use(&self) -> BTreeSet<u16> {
+        runner::listener::ports_in_use()
     }
 
     fn router_shim_pid(&self) -> Option<u32> {

@@ -179,6 +179,11 @@ impl Host for FakeHost {
         (1_000_000_000, 4_000_000_000)
     }
 
+    fn ports_in_use(&self) -> BTreeSet<u16> {
+        // A stranger listens there.
+        BTreeSet::from([8_102])
+    }
+
     fn router_shim_pid(&self) -> Option<u32> {
         None
     }
