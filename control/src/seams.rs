@@ -132,8 +132,8 @@ pub struct BuildRequest {
     pub build: u32,
     /// The commit, 40 hexadecimal digits.
     pub commit: String,
-    /// Config vars, given to install steps.
-    pub config: ConfigVars,
+    /// Config vars and the values of add-ons below them, for install steps.
+    pub variables: ConfigVars,
     /// `false`: builds as if nothing was cached.
     pub use_cache: bool,
     /// Stop after the plan (`git push -o dry-run`).

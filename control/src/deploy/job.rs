@@ -105,12 +105,17 @@ impl Job {
         let store = &self.control.services.store;
         let record = store.app(number).await?;
         let (_, config) = store.current_config(number).await?;
+        // Collecting static files or generating a client may look at the database, as on Heroku.
+        let mut variables = self.control.addon_env(&record).await?;
+        for (key, value) in config.iter() {
+            variables.set(key.clone(), value.clone())?;
+        }
         let wanted = BuildRequest {
             app: self.app.identity.name.clone(),
             number,
             build: self.build,
             commit: self.commit.clone(),
-            config,
+            variables,
             use_cache: !self.rebuild,
             plan_only: self.dry_run,
             database: record.database.as_str(),

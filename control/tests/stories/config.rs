@@ -172,3 +172,19 @@ fn looking_at_a_config_writes_nothing() {
         assert!(seen.addon_vars.contains_key("DATABASE_URL"));
     });
 }
+
+#[test]
+fn a_build_sees_the_database_and_the_config_vars_which_win() {
+    let site = Site::new();
+    site.while_up(async |server| {
+        server.live(WEB).await;
+        let url = || {
+            let variables = lock(&server.builders.variables);
+            variables.get(&"DATABASE_URL".parse().expect("a key")).expect("DATABASE_URL").reveal().to_owned()
+        };
+        assert!(url().starts_with("postgresql://"), "{}", url());
+        change(&server, &[("DATABASE_URL", "mysql://mine")], &[], false).await.expect("set");
+        server.deploy("hello", COMMIT_A).await;
+        assert_eq!(url(), "mysql://mine");
+    });
+}

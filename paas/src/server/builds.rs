@@ -105,7 +105,7 @@ impl LocalBuilders {
             app: request.app.to_string(),
             number: request.build,
             commit: request.commit.clone(),
-            config: request.config.iter().map(|(k, v)| (k.to_string(), v.reveal().to_owned())).collect(),
+            config: request.variables.iter().map(|(k, v)| (k.to_string(), v.reveal().to_owned())).collect(),
             host_environment: self.host_environment.clone(),
             toolchain_roots: self.toolchain_roots.clone(),
             buildpacks: Vec::new(),

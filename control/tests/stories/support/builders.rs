@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use api::{Failure, Kind};
 use control::seams::{BoxFuture, BuildRequest, Builders, BuiltSlug, Cancel, Lines, cancelled};
-use model::{AppNumber, SlugId, SlugManifest};
+use model::{AppNumber, ConfigVars, SlugId, SlugManifest};
 use tokio::sync::watch;
 
 use super::instances::{Boot, Machine};
@@ -28,6 +28,8 @@ pub(crate) struct FakeBuilders {
     pub held: watch::Sender<bool>,
     /// Every request, as `hello 1 aaaaaaa`.
     pub asked: Mutex<Vec<String>>,
+    /// What the last build could see.
+    pub variables: Mutex<ConfigVars>,
     pub now: Mutex<u32>,
     pub most: Mutex<u32>,
     pub free_bytes: Mutex<u64>,
@@ -46,6 +48,7 @@ impl FakeBuilders {
             outcomes: Mutex::default(),
             held: watch::Sender::new(false),
             asked: Mutex::default(),
+            variables: Mutex::default(),
             now: Mutex::default(),
             most: Mutex::default(),
             free_bytes: Mutex::new(100_000_000_000),
@@ -105,6 +108,7 @@ impl Builders for FakeBuilders {
         mut cancel: Cancel,
     ) -> BoxFuture<'_, Result<Option<BuiltSlug>, Failure>> {
         lock(&self.asked).push(format!("{} {} {}", request.app, request.build, &request.commit[..7]));
+        lock(&self.variables).clone_from(&request.variables);
         *lock(&self.now) += 1;
         let now = *lock(&self.now);
         let mut most = lock(&self.most);
