@@ -100,6 +100,8 @@ impl Control {
             Err(error) => return tracing::warn!(%error, "destroyed apps cannot be listed"),
         };
         for number in numbers {
+            // Wiping runs in a sandbox of its own.
+            let Ok(_work) = self.work() else { return };
             let wiped = async {
                 self.services.databases.remove(number).await?;
                 self.services.engine.remove(number).await?;
