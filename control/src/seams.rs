@@ -189,6 +189,9 @@ pub trait FrontDoor: Send + Sync {
     fn put(&self, routes: AppRoutes);
     /// The app is gone.
     fn delete(&self, app: &AppName);
+    /// Resolves once every router has applied the last routes, or a moment later if one
+    /// does not answer.
+    fn applied(&self) -> BoxFuture<'_, ()>;
     /// Resolves once every router has applied the last routes and has nothing in flight
     /// to this run. A router that is gone counts as drained.
     fn idle(&self, run: &RunId) -> BoxFuture<'_, ()>;

@@ -116,6 +116,9 @@ fn postgres(host: &Host) -> u32 {
         // An ordinary user's PostgreSQL is told from others by its shim, whose path is the host's.
         let kept = host.processes().into_iter().flat_map(|pid| [vec![pid], children(pid)].concat());
         let servers: std::collections::BTreeSet<u32> = kept.filter(is_server).collect();
+        // A process that it just forked has its name for a moment.
+        let forked: Vec<u32> = servers.iter().flat_map(|pid| children(*pid)).collect();
+        let servers: Vec<u32> = servers.into_iter().filter(|pid| !forked.contains(pid)).collect();
         assert!(servers.len() < 2, "two servers work on one cluster: {servers:?}");
         servers.first().copied()
     })

@@ -27,8 +27,10 @@ impl Control {
     pub(crate) async fn switch(&self, app: &AppHandle, switch: Switch) -> Result<(), Failure> {
         let (number, version) = (app.identity.number, switch.release.version);
         let result = self.try_switch(app, switch).await;
-        if let Err(failure) = &result {
-            self.record_refusal(number, version, failure).await;
+        match &result {
+            // Whoever hears that it serves and asks at once is answered by it.
+            Ok(()) => self.services.front_door.applied().await,
+            Err(failure) => self.record_refusal(number, version, failure).await,
         }
         result
     }

@@ -7,6 +7,21 @@ use super::support::instances::Boot;
 use super::support::{COMMIT_A, COMMIT_B, Site, lock, until};
 
 #[test]
+fn a_deploy_is_told_as_done_once_the_router_sends_requests_to_it() {
+    let site = Site::new();
+    site.while_up(async |server| {
+        server.live(&[("web", "serve")]).await;
+        server.door.behind.send_replace(true);
+        let push = server.begin_push("hello", COMMIT_B);
+        until("v2 is current", async || (server.releases("hello").await[0] == "v2 current").then_some(())).await;
+        server.settle().await;
+        assert!(!push.task.is_finished());
+        server.door.behind.send_replace(false);
+        assert!(push.task.await.expect("the push").result.is_ok());
+    });
+}
+
+#[test]
 fn a_bot_never_runs_twice() {
     let site = Site::new();
     site.while_up(async |server| {

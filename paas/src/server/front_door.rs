@@ -151,6 +151,14 @@ impl FrontDoor for Doorman {
         }
     }
 
+    fn applied(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            if !self.0.client.applied().await {
+                tracing::warn!("the router has not taken the last routes yet");
+            }
+        })
+    }
+
     fn idle(&self, run: &RunId) -> BoxFuture<'_, ()> {
         Box::pin(self.0.client.idle(run.clone()))
     }

@@ -15,11 +15,13 @@ pub(crate) struct FakeDoor {
     told: Mutex<Vec<String>>,
     /// While true, every instance has a request in flight.
     pub busy: watch::Sender<bool>,
+    /// While true, the router has not applied what it was told.
+    pub behind: watch::Sender<bool>,
 }
 
 impl FakeDoor {
     pub(crate) fn new() -> Self {
-        Self { routes: Mutex::default(), told: Mutex::default(), busy: watch::Sender::new(false) }
+        Self { routes: Mutex::default(), told: Mutex::default(), busy: watch::Sender::new(false), behind: watch::Sender::new(false) }
     }
 
     pub(crate) fn pool(&self, app: &str) -> Option<String> {
@@ -68,6 +70,13 @@ impl FrontDoor for FakeDoor {
     fn delete(&self, app: &AppName) {
         lock(&self.routes).remove(app);
         lock(&self.told).push(format!("{app}: gone"));
+    }
+
+    fn applied(&self) -> BoxFuture<'_, ()> {
+        let mut behind = self.behind.subscribe();
+        Box::pin(async move {
+            let _ = behind.wait_for(|behind| !behind).await;
+        })
     }
 
     fn idle(&self, run: &RunId) -> BoxFuture<'_, ()> {
