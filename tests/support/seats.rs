@@ -1,11 +1,9 @@
 //! Users and ports for one test host: disjoint from every other that runs on this machine.
 
-use std::fs::File;
 use std::net::TcpListener;
 use std::ops::RangeInclusive;
-use std::os::unix::fs::PermissionsExt;
-
-use nix::fcntl::{Flock, FlockArg};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 
 /// How many hosts can be up at once.
 const SEATS: u16 = 100;
@@ -40,24 +38,22 @@ impl Mode {
     }
 }
 
-/// One share of users and ports, held by a lock until it is dropped.
+/// One share of users and ports, held until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Seat {
     number: u16,
-    _lock: Flock<File>,
+    /// An abstract name: it lasts as long as its holder, and everyone who shares the ports
+    /// (another user, a chroot with a `/tmp` of its own) shares it too.
+    _held: UnixListener,
 }
 
 impl Seat {
     /// Takes the first free seat whose ports nobody else holds.
     pub(crate) fn take() -> Self {
-        let folder = std::env::temp_dir().join(format!("paas-test-seats-{}", nix::unistd::geteuid()));
-        std::fs::create_dir_all(&folder).expect("folder of seats");
-        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).expect("mode of the folder of seats");
         (0..SEATS)
             .find_map(|number| {
-                let file = File::create(folder.join(number.to_string())).expect("lock of a seat");
-                let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()?;
-                let seat = Self { number, _lock: lock };
+                let name = SocketAddr::from_abstract_name(format!("paas-test-seat-{number}")).expect("the name of a seat");
+                let seat = Self { number, _held: UnixListener::bind_addr(&name).ok()? };
                 seat.ports_are_free().then_some(seat)
             })
             .expect("a free seat: is anything left running from an earlier test?")
