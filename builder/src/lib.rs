@@ -12,6 +12,7 @@
 //! plan, check the Procfile, run the stages that no cache makes unnecessary, read the
 //! Procfile again (a build may write it), pack.
 
+mod app_json;
 mod archive;
 pub mod cache;
 pub mod child;

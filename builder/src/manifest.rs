@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::ops::ControlFlow;
 
+use model::author::AppJson;
 use model::{EnvKey, ProcessType, SlugManifest};
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +48,9 @@ struct Wire {
     interpreter: Option<String>,
     source_version: String,
     commands: BTreeMap<String, String>,
+    /// The author's `app.json`, as far as it matters once the app is built.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    app_json: Option<serde_json::Value>,
     env: BTreeMap<String, String>,
     path: Vec<String>,
     host_paths: Vec<String>,
@@ -68,6 +72,7 @@ pub fn encode(manifest: &SlugManifest) -> Result<Vec<u8>, ManifestError> {
         interpreter: manifest.interpreter.clone(),
         source_version: manifest.source_version.clone(),
         commands: manifest.commands.iter().map(|(name, command)| (name.to_string(), command.clone())).collect(),
+        app_json: app_json(&manifest.app_json)?,
         env: manifest.env.iter().map(|(name, value)| (name.to_string(), value.clone())).collect(),
         path: manifest.path.clone(),
         host_paths: manifest.host_paths.clone(),
@@ -78,6 +83,11 @@ pub fn encode(manifest: &SlugManifest) -> Result<Vec<u8>, ManifestError> {
     let mut bytes = serde_json::to_vec_pretty(&wire).map_err(ManifestError::Malformed)?;
     bytes.push(b'\n');
     Ok(bytes)
+}
+
+fn app_json(app_json: &AppJson) -> Result<Option<serde_json::Value>, ManifestError> {
+    let is_empty = *app_json == AppJson::default();
+    (!is_empty).then(|| serde_json::from_str(&app_json.to_json()).map_err(ManifestError::Malformed)).transpose()
 }
 
 /// A manifest from the bytes of its file.
@@ -111,8 +121,11 @@ fn checked(wire: Wire) -> Result<SlugManifest, ManifestError> {
     limit(wire.entries <= limits::SLUG_ENTRIES_MAX, "its number of entries")?;
     limit(wire.unpacked_bytes <= limits::SLUG_UNPACKED_BYTES_MAX, "its unpacked size")?;
     let word = ManifestError::Word;
+    let app_json =
+        wire.app_json.map(|value| AppJson::parse(value.to_string().as_bytes()).map_err(|_| ManifestError::Limit("its app.json")));
     Ok(SlugManifest {
         commands: wire.commands.into_iter().map(|(t, c)| Ok((t.parse::<ProcessType>()?, c))).collect::<Result<_, _>>().map_err(word)?,
+        app_json: app_json.transpose()?.map(|(app_json, _)| app_json).unwrap_or_default(),
         env: wire.env.into_iter().map(|(k, v)| Ok((k.parse::<EnvKey>()?, v))).collect::<Result<_, _>>().map_err(word)?,
         path: wire.path,
         buildpack: wire.buildpack,
@@ -160,6 +173,7 @@ mod tests {
     fn example() -> SlugManifest {
         SlugManifest {
             commands: [("web".parse().expect("type"), "gunicorn app:app".to_owned())].into(),
+            app_json: AppJson::default(),
             env: [("PYTHONUNBUFFERED".parse().expect("key"), "1".to_owned())].into(),
             path: vec!["/app/.venv/bin".to_owned()],
             buildpack: "python".to_owned(),
@@ -197,6 +211,13 @@ mod tests {
             assert_ne!(bad, good, "{from}");
             assert!(decode(bad.as_bytes()).is_err(), "{to} was taken");
         }
+    }
+
+    #[test]
+    fn what_app_json_says_travels_with_the_slug() {
+        let text = br#"{"healthchecks": {"web": [{"type": "liveness", "path": "/live"}]}, "scripts": {"predeploy": "bin/x"}}"#;
+        let manifest = SlugManifest { app_json: AppJson::parse(text).expect("read").0, ..example() };
+        assert_eq!(decode(&encode(&manifest).expect("encoded")).expect("decoded"), manifest);
     }
 
     proptest! {

@@ -28,3 +28,27 @@ pub const INSTANCES_PER_TYPE_MAX: u32 = 100;
 pub const HOSTNAME_CHARS_MAX: usize = 253;
 /// Longest git ref name that is taken.
 pub const REF_NAME_CHARS_MAX: usize = 200;
+/// Largest `app.json` that is read.
+pub const APP_JSON_BYTES_MAX: usize = 256 * 1024;
+/// Checks of one process type.
+pub const CHECKS_PER_TYPE_MAX: usize = 10;
+/// Dokku's default for failures in a row that count.
+pub const CHECK_ATTEMPTS: u32 = 3;
+/// Most failures in a row that a check may wait for.
+pub const CHECK_ATTEMPTS_MAX: u32 = 1_000;
+/// Dokku's default for one try, in seconds.
+pub const CHECK_TIMEOUT_S: u32 = 5;
+/// Longest try of a check, in seconds.
+pub const CHECK_TIMEOUT_S_MAX: u32 = 600;
+/// Dokku's default between two tries, in seconds.
+pub const CHECK_WAIT_S: u32 = 5;
+/// Shortest wait between two tries, in seconds: a check is no load test.
+pub const CHECK_WAIT_S_MIN: u32 = 1;
+/// Longest wait, delay or uptime of a check, in seconds.
+pub const CHECK_DELAY_S_MAX: u32 = 3_600;
+/// Header lines that a check may add.
+pub const CHECK_HEADERS_MAX: usize = 16;
+/// Words of a check's command.
+pub const CHECK_WORDS_MAX: usize = 64;
+/// Longest name, path, header line, word or content of a check, in bytes.
+pub const CHECK_TEXT_BYTES_MAX: usize = 2_048;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::author::AppJson;
 use crate::{EnvKey, Invalid, ProcessType};
 
 /// The SHA-256 of a slug's gzip tarball, computed by whoever received it.
@@ -39,6 +40,8 @@ impl FromStr for SlugId {
 pub struct SlugManifest {
     /// Process types and their commands.
     pub commands: BTreeMap<ProcessType, String>,
+    /// What the author says in `app.json`.
+    pub app_json: AppJson,
     /// Environment defaults of the buildpack, below config vars.
     pub env: BTreeMap<EnvKey, String>,
     /// Folders put before `PATH`, absolute inside the sandbox (`/app/…`).

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use model::SlugManifest;
+use model::author::AppJson;
 
 use super::Build;
 use super::stages::{self, UsedCache};
@@ -13,7 +14,7 @@ use crate::plan::{BuildPlan, Restore};
 use crate::process_types::{self, ProcessTypes};
 use crate::protocol::{BuildEvent, Done};
 use crate::slug_writer::{self, SlugError};
-use crate::{FolderTree, Problem, limits};
+use crate::{FolderTree, Problem, app_json, limits};
 
 impl Build {
     pub(super) fn finish(mut self, plan: &BuildPlan, store: &CacheStore, used: &[UsedCache<'_>], emit: Emit<'_>) -> Result<(), Problem> {
@@ -21,11 +22,13 @@ impl Build {
         emit(BuildEvent::Step("Discovering process types".to_owned()));
         emit(BuildEvent::Detail(types.line.clone()));
         let gone = process_types::vanished(&self.spec.formation, &types.commands);
-        types.warnings.iter().cloned().chain(gone).for_each(|warning| emit(BuildEvent::Problem(warning)));
+        let (app_json, odd) = app_json::read(&FolderTree::new(&self.app))?;
+        let unknown = app_json::unknown_types(&app_json, &types.commands);
+        types.warnings.iter().cloned().chain(gone).chain(odd).chain(unknown).for_each(|warning| emit(BuildEvent::Problem(warning)));
 
         let packing = Instant::now();
         let layers: Vec<&Layer> = used.iter().filter(|used| used.plan.restore != Restore::Unpacked).map(|used| &used.layer).collect();
-        let manifest = manifest(plan, types, &self.spec.commit)?;
+        let manifest = manifest(plan, types, app_json, &self.spec.commit)?;
         let written = slug_writer::write(&self.app, &layers, manifest, &mut self.slug).map_err(|error| slug_problem(&error))?;
         self.took("slug", packing);
         emit(BuildEvent::Step(format!("Compressing slug... done, {}", model::text::bytes(written.packed_bytes))));
@@ -49,7 +52,7 @@ impl Build {
     }
 }
 
-fn manifest(plan: &BuildPlan, types: ProcessTypes, commit: &str) -> Result<SlugManifest, Problem> {
+fn manifest(plan: &BuildPlan, types: ProcessTypes, app_json: AppJson, commit: &str) -> Result<SlugManifest, Problem> {
     let mut env = std::collections::BTreeMap::new();
     for (name, value) in &plan.env {
         let key =
@@ -58,6 +61,7 @@ fn manifest(plan: &BuildPlan, types: ProcessTypes, commit: &str) -> Result<SlugM
     }
     Ok(SlugManifest {
         commands: types.commands,
+        app_json,
         env,
         // The app finds itself at /app, wherever it was built.
         path: plan.path.iter().map(|entry| in_app("/app", entry)).collect(),

@@ -18,7 +18,7 @@ use crate::plan::{Buildpack, PlanContext};
 use crate::protocol::{BuildEvent, BuildSpec, Planned};
 use crate::slugignore::SlugIgnore;
 use crate::toolchains::HostToolchains;
-use crate::{FolderTree, Problem, process_types, source};
+use crate::{FolderTree, Problem, app_json, process_types, source};
 
 /// What a build works with.
 pub struct Descriptors {
@@ -90,8 +90,9 @@ impl Build {
         self.took("source", started);
 
         let tree = FolderTree::new(&self.app);
-        // A broken Procfile is told before anything is installed.
+        // A broken Procfile or app.json is told before anything is installed.
         process_types::procfile(&tree)?;
+        app_json::read(&tree)?;
         let toolchains = HostToolchains::new(self.spec.toolchain_roots.iter().map(PathBuf::from));
         let context = PlanContext { toolchains: &toolchains, config: &self.spec.config };
         let plan = detect::detect(&tree, &context, buildpacks, &self.spec.buildpacks, emit)?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
+use model::author::AppJson;
 use model::{Cause, Formation, ReleaseVersion, SlugManifest};
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +57,9 @@ pub(super) fn formation(text: &str) -> Result<Formation, StoreError> {
 #[derive(Serialize, Deserialize)]
 struct StoredManifest {
     commands: BTreeMap<String, String>,
+    /// As the text of its own format.
+    #[serde(default = "empty_object")]
+    app_json: String,
     env: BTreeMap<String, String>,
     path: Vec<String>,
     buildpack: String,
@@ -67,13 +71,29 @@ struct StoredManifest {
     unpacked_bytes: u64,
 }
 
+fn empty_object() -> String {
+    "{}".to_owned()
+}
+
 /// A manifest as it is stored.
 pub(super) fn manifest_text(manifest: &SlugManifest) -> Result<String, StoreError> {
     // Every field by name: a new one cannot be forgotten here.
-    let SlugManifest { commands, env, path, buildpack, interpreter, host_paths, shared_libraries, source_version, entries, unpacked_bytes } =
-        manifest.clone();
+    let SlugManifest {
+        commands,
+        app_json,
+        env,
+        path,
+        buildpack,
+        interpreter,
+        host_paths,
+        shared_libraries,
+        source_version,
+        entries,
+        unpacked_bytes,
+    } = manifest.clone();
     let stored = StoredManifest {
         commands: commands.into_iter().map(|(name, command)| (name.to_string(), command)).collect(),
+        app_json: app_json.to_json(),
         env: env.into_iter().map(|(key, value)| (key.to_string(), value)).collect(),
         path,
         buildpack,
@@ -93,6 +113,7 @@ pub(super) fn manifest(text: &str) -> Result<SlugManifest, StoreError> {
     let stored: StoredManifest = serde_json::from_str(text).map_err(|_| unreadable())?;
     Ok(SlugManifest {
         commands: words(stored.commands).ok_or_else(unreadable)?,
+        app_json: AppJson::parse(stored.app_json.as_bytes()).map_err(|_| unreadable())?.0,
         env: words(stored.env).ok_or_else(unreadable)?,
         path: stored.path,
         buildpack: stored.buildpack,

@@ -86,6 +86,7 @@ fn release(mode: ReleaseMode, command: &str, count: u32) -> ReleaseTarget {
         slug: SLUG,
         manifest: SlugManifest {
             commands: [(ProcessType::web(), command.to_owned())].into(),
+            app_json: Default::default(),
             env: BTreeMap::new(),
             path: vec![],
             buildpack: "none".to_owned(),

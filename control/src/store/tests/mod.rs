@@ -90,6 +90,7 @@ pub(super) fn slug(byte: u8) -> SlugId {
 pub(super) fn new_slug(byte: u8) -> NewSlug {
     let manifest = SlugManifest {
         commands: BTreeMap::from([("web".parse().expect("a type"), "gunicorn app:app".to_owned())]),
+        app_json: model::author::AppJson::default(),
         env: BTreeMap::from([("LANG".parse().expect("a key"), "C.UTF-8".to_owned())]),
         path: vec!["/app/.venv/bin".to_owned()],
         buildpack: "python".to_owned(),

@@ -83,6 +83,7 @@ impl FakeBuilders {
                 lines.step("Compressing slug... done, 12.4 MB");
                 let manifest = SlugManifest {
                     commands: procfile.iter().map(|(t, c)| (t.parse().expect("type"), (*c).to_owned())).collect(),
+                    app_json: model::author::AppJson::default(),
                     env: BTreeMap::new(),
                     path: vec![],
                     buildpack: "python".to_owned(),
