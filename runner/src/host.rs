@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::engine::ReleaseTarget;
-use model::{AppNumber, Hostname, RunId};
+use model::{AppNumber, ExitStatus, Hostname, RunId};
 
 use crate::checks::ProbeOutcome;
 use crate::record::RunRecord;
@@ -54,6 +54,54 @@ pub(crate) enum StartFailure {
     Failed(String),
 }
 
+/// What came of a command that was run inside a live run's sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(dead_code, reason = "the app's task asks for it with the author's checks")]
+pub(crate) enum CheckRun {
+    /// It ended by itself.
+    Ended {
+        /// How; 126 and 127 as in a shell: it could not be executed, or is not there.
+        status: ExitStatus,
+        /// The first lines of both its outputs, bounded; whatever an app wrote.
+        output: String,
+    },
+    /// It did not end in time and was killed with everything that it had started.
+    TimedOut {
+        /// As above.
+        output: String,
+    },
+    /// It says nothing about the app: launch is away, or the run is ending. For people.
+    NotMade(String),
+}
+
+/// What a process of a run said on its `NOTIFY_SOCKET`, the newest of each kind.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(dead_code, reason = "the app's task asks for it with the author's checks")]
+pub(crate) struct Notified {
+    /// Grows with each change; repeated pings of the watchdog are none. Never 0.
+    pub(crate) change: u64,
+    /// `READY=1`
+    pub(crate) ready: bool,
+    /// `STOPPING=1`
+    pub(crate) stopping: bool,
+    /// Since the first `WATCHDOG=1`.
+    pub(crate) watchdog: Option<Watchdog>,
+    /// `STATUS=…`, one line, bounded; whatever an app wrote.
+    pub(crate) status: Option<String>,
+}
+
+/// A process that pings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(dead_code, reason = "the app's task asks for it with the author's checks")]
+pub(crate) struct Watchdog {
+    /// The age of the last ping, at the moment of the answer.
+    pub(crate) age: Duration,
+    /// How often it wants to ping: `WATCHDOG_USEC=…`.
+    pub(crate) interval: Option<Duration>,
+    /// `WATCHDOG=trigger`: it asks to be ended as if a ping were missing.
+    pub(crate) triggered: bool,
+}
+
 /// A run folder that an earlier server left.
 pub(crate) struct Found {
     pub(crate) folder: String,
@@ -76,6 +124,15 @@ pub(crate) trait Host: Send + Sync {
     fn last_byte(&self, run: RunId) -> BoxFuture<'static, Option<Duration>>;
     /// The last lines that a run said since a moment.
     fn last_lines(&self, number: AppNumber, run: RunId, since_unix_ms: i64) -> BoxFuture<'static, Vec<String>>;
+    /// Runs a command once inside the sandbox of the live run that `order` started, as its
+    /// user and with its environment; kills it with everything it started after `timeout`.
+    #[allow(dead_code, reason = "the app's task asks for it with the author's checks")]
+    fn exec_check(&self, order: StartOrder, words: Vec<String>, timeout: Duration) -> BoxFuture<'static, CheckRun>;
+    /// What a run said on its `NOTIFY_SOCKET`, as soon as that is something else than the
+    /// change that was `seen`; 0 for whatever it is now, or for the first word if it said
+    /// nothing yet. Nothing is polled. `None`: the run is gone, or its shim is too old.
+    #[allow(dead_code, reason = "the app's task asks for it with the author's checks")]
+    fn notified(&self, number: AppNumber, run: RunId, seen: u64) -> BoxFuture<'static, Option<Notified>>;
     /// Removes what a run that is gone left behind.
     fn tidy(&self, number: AppNumber, folder: String) -> BoxFuture<'static, ()>;
     /// Notes something about a run in its folder.

@@ -12,7 +12,7 @@ use model::{AppNumber, Hostname, RunId};
 use crate::checks::{self, Probe, ProbeOutcome};
 use crate::environment::{self, Machine, Process};
 use crate::executions::{LocalRun, UnclearRun, judge};
-use crate::host::{BoxFuture, Found, FoundState, Host, Live, StartFailure, StartOrder, TrafficSource};
+use crate::host::{BoxFuture, CheckRun, Found, FoundState, Host, Live, Notified, StartFailure, StartOrder, TrafficSource};
 use crate::instance_task;
 use crate::last_lines::last_lines;
 use crate::limits::TRAFFIC_ANSWER_TIMEOUT;
@@ -224,6 +224,16 @@ impl Host for LocalHost {
         let folder = self.0.root.join("logs").join(number.to_string()).join(run.instance.name());
         let read = move || last_lines(&folder, &run.folder(), since_unix_ms);
         Box::pin(async move { tokio::task::spawn_blocking(read).await.unwrap_or_default() })
+    }
+
+    /// launch takes no such frame yet, so none can be made.
+    fn exec_check(&self, _: StartOrder, _: Vec<String>, _: Duration) -> BoxFuture<'static, CheckRun> {
+        Box::pin(async { CheckRun::NotMade("no command can join a live run yet".to_owned()) })
+    }
+
+    /// No shim listens yet, so all of them are too old.
+    fn notified(&self, _: AppNumber, _: RunId, _: u64) -> BoxFuture<'static, Option<Notified>> {
+        Box::pin(async { None })
     }
 
     fn tidy(&self, number: AppNumber, folder: String) -> BoxFuture<'static, ()> {

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::super::{AppTask, Inbox, Message, Shared};
 use crate::checks::ProbeOutcome;
-use crate::host::{BoxFuture, Execution, Found, FoundState, Host, Live, StartFailure, StartOrder};
+use crate::host::{BoxFuture, CheckRun, Execution, Found, FoundState, Host, Live, Notified, StartFailure, StartOrder};
 use crate::port_leases::PortLeases;
 use crate::record::RunRecord;
 use crate::runs::RunEnd;
@@ -278,6 +278,16 @@ impl Host for Arc<World> {
 
     fn last_lines(&self, _: AppNumber, run: RunId, _: i64) -> BoxFuture<'static, Vec<String>> {
         Box::pin(async move { vec![format!("last words of {}", run.instance.name())] })
+    }
+
+    /// No test has an app with commands yet.
+    fn exec_check(&self, _: StartOrder, words: Vec<String>, _: Duration) -> BoxFuture<'static, CheckRun> {
+        Box::pin(async move { CheckRun::NotMade(format!("no {words:?} in this world")) })
+    }
+
+    /// No test has an app that says anything yet.
+    fn notified(&self, _: AppNumber, _: RunId, _: u64) -> BoxFuture<'static, Option<Notified>> {
+        Box::pin(std::future::pending())
     }
 
     fn tidy(&self, _: AppNumber, folder: String) -> BoxFuture<'static, ()> {
