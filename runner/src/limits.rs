@@ -130,6 +130,17 @@ pub const LAUNCH_ANSWER_MAX: Duration = s(60);
 pub const START_REPORTS_MAX: Duration = s(90);
 /// How long a shim may take to answer.
 pub const SHIM_ANSWER_MAX: Duration = s(5);
+/// How long a command inside a live run may take to be gone once it is killed; its keeper
+/// gives up after 2 s.
+pub const JOINED_KILL_MAX: Duration = s(4);
+/// How long its output is read once it is gone.
+pub const JOINED_DRAIN: Duration = s(1);
+/// Bytes of its output that are read at once.
+pub const JOINED_READ_BYTES: usize = 4 * 1024;
+/// Output of a `command` check that is kept, in bytes.
+pub const CHECK_OUTPUT_BYTES_MAX: usize = 2 * 1024;
+/// Lines of it.
+pub const CHECK_OUTPUT_LINES_MAX: usize = 5;
 /// Between two tries to connect to a shim whose queue is full.
 pub const CONNECT_RETRY: Duration = Duration::from_millis(20);
 /// How long the lock of a run that is gone may be held by somebody who looks at it.

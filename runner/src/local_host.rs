@@ -15,10 +15,10 @@ use crate::executions::{LocalRun, UnclearRun, judge};
 use crate::host::{BoxFuture, CheckRun, Found, FoundState, Host, Live, Notified, StartFailure, StartOrder, TrafficSource};
 use crate::instance_task;
 use crate::last_lines::last_lines;
-use crate::limits::TRAFFIC_ANSWER_TIMEOUT;
+use crate::limits::{CHECK_OUTPUT_BYTES_MAX, CHECK_OUTPUT_LINES_MAX, TRAFFIC_ANSWER_TIMEOUT};
 use crate::machine;
 use crate::record::RunRecord;
-use crate::runs::{Adopted, LiveRun, Output, RunRequest, Runs, StartError};
+use crate::runs::{Adopted, Captured, JoinEnd, LiveRun, Output, RunRequest, Runs, StartError};
 use crate::slug_store::SlugStore;
 
 /// This machine; cheap to clone.
@@ -226,9 +226,17 @@ impl Host for LocalHost {
         Box::pin(async move { tokio::task::spawn_blocking(read).await.unwrap_or_default() })
     }
 
-    /// launch takes no such frame yet, so none can be made.
-    fn exec_check(&self, _: StartOrder, _: Vec<String>, _: Duration) -> BoxFuture<'static, CheckRun> {
-        Box::pin(async { CheckRun::NotMade("no command can join a live run yet".to_owned()) })
+    fn exec_check(&self, order: StartOrder, words: Vec<String>, timeout: Duration) -> BoxFuture<'static, CheckRun> {
+        let host = self.clone();
+        Box::pin(async move {
+            let command = OneOffCommand::Words(words);
+            let one_off_env = BTreeMap::new();
+            let process =
+                Process { run: &order.run, release: &order.release, command: &command, port: order.port, one_off_env: &one_off_env };
+            let spec = host.spec(&process);
+            let folder = order.run.folder();
+            check_run(host.0.runs.join_captured(order.number, &folder, spec, CHECK_OUTPUT_BYTES_MAX, timeout).await)
+        })
     }
 
     /// No shim listens yet, so all of them are too old.
@@ -281,6 +289,20 @@ fn is_process(folder: &str) -> bool {
     let Some((instance, version)) = rest.rsplit_once('-') else { return false };
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     instance.contains('.') && digits(number) && version.strip_prefix('v').is_some_and(digits)
+}
+
+fn check_run(captured: Result<Captured, StartError>) -> CheckRun {
+    match captured {
+        Ok(Captured::Ended(JoinEnd { status: Some(status), .. }, output)) => CheckRun::Ended { status, output: first_lines(&output) },
+        Ok(Captured::Ended(JoinEnd { status: None, .. }, _)) => CheckRun::NotMade("the run ended meanwhile".to_owned()),
+        Ok(Captured::TimedOut(output)) => CheckRun::TimedOut { output: first_lines(&output) },
+        Err(error) => CheckRun::NotMade(with_sources(&error)),
+    }
+}
+
+fn first_lines(output: &[u8]) -> String {
+    let text = String::from_utf8_lossy(output);
+    text.lines().take(CHECK_OUTPUT_LINES_MAX).collect::<Vec<_>>().join("\n")
 }
 
 fn start_failure(error: &StartError) -> StartFailure {

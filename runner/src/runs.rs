@@ -6,8 +6,10 @@
 //! ```
 
 mod adopt;
+mod conversation;
 mod folder;
 mod helper;
+mod join;
 mod launcher;
 mod live;
 mod socket;
@@ -24,6 +26,7 @@ use model::{AppNumber, ExitStatus};
 
 use folder::RunFolder;
 pub(crate) use helper::{Helper, HelperError};
+pub use join::{Captured, JoinEnd, JoinRequest, Joined};
 pub use launcher::Launcher;
 pub use live::LiveRun;
 
@@ -128,6 +131,25 @@ impl Runs {
     /// such folder. Any other error: something may be alive in it.
     pub async fn adopt(&self, app: AppNumber, folder: &str) -> io::Result<Adopted> {
         adopt::adopt(self.folder(app, folder)?, &self.launcher).await
+    }
+
+    /// Starts a command inside a live run: in its namespaces, as its user, with no more
+    /// rights than its processes. It ends with the run and with what is returned.
+    pub async fn join(&self, request: JoinRequest) -> Result<Joined, StartError> {
+        join::join(self, request).await
+    }
+
+    /// Runs a command inside a live run, with `/dev/null` as its input, and keeps the first
+    /// bytes of its output; kills it with everything it started when its time is over.
+    pub async fn join_captured(
+        &self,
+        app: AppNumber,
+        folder: &str,
+        spec: shim::Spec,
+        bytes_max: usize,
+        timeout: std::time::Duration,
+    ) -> Result<Captured, StartError> {
+        join::capture(self, (app, folder), spec, bytes_max, timeout).await
     }
 
     /// The apps that have run folders, the platform among them.

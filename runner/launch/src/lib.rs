@@ -40,7 +40,8 @@ pub enum Profile {
     Unpack,
     /// Empties a folder as its owner.
     Wipe,
-    /// A command beside a live run, in its namespaces.
+    /// A command inside a live run: enters its namespaces, makes none. Has a frame of its
+    /// own, [`protocol::Frame::Join`].
     Exec,
     /// The managed PostgreSQL cluster.
     Postgres,

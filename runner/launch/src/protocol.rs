@@ -5,6 +5,7 @@
 //! |---|---|
 //! | Run, logged | run folder, lock, spec, log folder, the child's from 3 on |
 //! | Run, inherited | run folder, lock, spec, stdin, stdout, stderr, the child's from 3 on |
+//! | Join | spec, the five namespaces of the run, stdin, stdout, stderr |
 //! | Kill | pidfd |
 //! | WriteAuthorizedKeys | a memfd |
 //! | the others | none |
@@ -30,6 +31,7 @@ const HOSTNAME: u16 = 7;
 const OUTPUT: u16 = 8;
 const ADDRESS: u16 = 9;
 const SIGNAL: u16 = 10;
+const TERMINAL: u16 = 11;
 
 const RUN: u64 = 1;
 const BIND: u64 = 2;
@@ -37,6 +39,7 @@ const PREPARE_APP: u64 = 3;
 const REMOVE: u64 = 4;
 const KILL: u64 = 5;
 const WRITE_AUTHORIZED_KEYS: u64 = 6;
+const JOIN: u64 = 7;
 
 /// Which descriptors the outputs of a run are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +92,14 @@ pub enum Frame {
     },
     /// Replace `ssh/authorized_keys`.
     WriteAuthorizedKeys,
+    /// Start a command inside a live run (profile Exec). The reply socket is how it is
+    /// spoken to; its end is the command's.
+    Join {
+        /// Whose run.
+        app: u32,
+        /// Whether stdin becomes the controlling terminal.
+        terminal: bool,
+    },
 }
 
 impl Frame {
@@ -113,6 +124,7 @@ impl Frame {
             Self::Remove { app, subject } => head(REMOVE).number(APP, (*app).into()).bytes(SUBJECT, subject.as_bytes()),
             Self::Kill { signal } => head(KILL).signed(SIGNAL, (*signal).into()),
             Self::WriteAuthorizedKeys => head(WRITE_AUTHORIZED_KEYS),
+            Self::Join { app, terminal } => head(JOIN).number(APP, (*app).into()).number(TERMINAL, (*terminal).into()),
         }
         .finish()
     }
@@ -138,6 +150,7 @@ impl Frame {
             REMOVE => Self::Remove { app: parts.app()?, subject: parts.subject.ok_or(Malformed::Missing("the subject"))? },
             KILL => Self::Kill { signal: parts.signal.ok_or(Malformed::Missing("the signal"))? },
             WRITE_AUTHORIZED_KEYS => Self::WriteAuthorizedKeys,
+            JOIN => Self::Join { app: parts.app()?, terminal: parts.terminal },
             _ => return Err(Malformed::Unknown(KIND)),
         })
     }
@@ -155,6 +168,7 @@ struct Parts {
     output: Option<OutputKind>,
     address: Option<SocketAddr>,
     signal: Option<i32>,
+    terminal: bool,
 }
 
 impl Parts {
@@ -177,6 +191,7 @@ impl Parts {
                 SIGNAL => {
                     parts.signal = Some(i32::try_from(field.signed()?).map_err(|_| Malformed::Field(SIGNAL))?);
                 }
+                TERMINAL => parts.terminal = field.flag()?,
                 _ => {}
             }
         }
@@ -237,6 +252,7 @@ mod tests {
             Frame::Remove { app: 3, subject: "cache".to_owned() },
             Frame::Kill { signal: 9 },
             Frame::WriteAuthorizedKeys,
+            Frame::Join { app: 3, terminal: true },
         ];
         for frame in frames {
             assert_eq!(Frame::decode(&frame.encode()), Ok(frame));

@@ -54,7 +54,6 @@ impl Subject {
             (Profile::App | Profile::Unpack, Some(text)) if is_sha256(text) => Ok(Self::Slug(text.to_owned())),
             (Profile::Build, Some(text)) if is_name(text) => Ok(Self::Build(text.to_owned())),
             (Profile::Wipe, Some(text)) if text != "app" => Ok(Self::Wipe(WipeSubject::parse(text)?)),
-            (Profile::Exec, _) => Err(LaunchError::refused("no command can join a live run yet")),
             (Profile::Git | Profile::Export | Profile::Postgres | Profile::Router, None) => Ok(Self::None),
             (profile, text) => Err(LaunchError::refused(format!("{text:?} is no subject of {profile:?}"))),
         }
@@ -95,6 +94,16 @@ pub fn operations(host: &HostCapabilities, request: &Request) -> Vec<Operation> 
         list.push(Operation::LastPid(request.last_pid));
     }
     list.extend([Operation::EnterRoot, Operation::ForkChild]);
+    drop_rights(&mut list, host, user);
+    list
+}
+
+/// What a command inside a live run of an app goes through (profile Exec): the world is
+/// there already, the rights are given up as by every process of the app.
+pub fn joining(host: &HostCapabilities, app: u32) -> Vec<Operation> {
+    let user = host.users.run(app);
+    let enter = Operation::Enter { owner: user, user_namespace: !host.is_root };
+    let mut list = vec![enter, Operation::ForkSupervisor, Operation::ForkChild];
     drop_rights(&mut list, host, user);
     list
 }

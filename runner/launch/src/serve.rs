@@ -12,8 +12,8 @@ use crate::host::HostCapabilities;
 use crate::limits::{APPS_MAX, FIRST_PID_MAX, FRAME_BYTES_MAX};
 use crate::names::{WipeSubject, is_name, to_hostname};
 use crate::protocol::{Frame, RunFrame};
-use crate::sandbox::{Request, Subject, operations};
-use crate::spawn::{RunDescriptors, signal, stage};
+use crate::sandbox::{Request, Subject, joining, operations};
+use crate::spawn::{JoinDescriptors, RunDescriptors, join, signal, stage};
 use crate::{Config, LaunchError, Profile, tasks};
 
 struct Launch {
@@ -68,6 +68,11 @@ impl Launch {
                 stage(&self.shim, &list, reply, given)?;
                 return Ok(None);
             }
+            Frame::Join { app, terminal } => {
+                let list = joining(&self.host, check_app_of_tenant(app)?);
+                join(&self.shim, &list, reply, JoinDescriptors::sort(terminal, descriptors)?)?;
+                return Ok(None);
+            }
             Frame::Bind(address) => return Ok(Some(Done(Some(tasks::bind(address)?)))),
             Frame::PrepareApp(app) => self.root.prepare_app(check_app(app)?)?,
             Frame::Remove { app, subject } => {
@@ -99,6 +104,9 @@ fn check(run: &RunFrame, descriptors: Vec<OwnedFd>) -> Result<(Request, RunDescr
     if is_platform != (app == 0) {
         return Err(LaunchError::refused(format!("app {app} has no {:?}", run.profile)));
     }
+    if run.profile == Profile::Exec {
+        return Err(LaunchError::refused("a command joins a run by a frame of its own"));
+    }
     if !is_name(&run.folder) {
         return Err(LaunchError::refused(format!("{:?} is no name of a run", run.folder)));
     }
@@ -118,6 +126,11 @@ struct Done(Option<OwnedFd>);
 
 fn check_app(app: u32) -> Result<u32, LaunchError> {
     if app <= APPS_MAX { Ok(app) } else { Err(LaunchError::refused(format!("there is no app {app}"))) }
+}
+
+/// The platform's own runs are joined by nobody.
+fn check_app_of_tenant(app: u32) -> Result<u32, LaunchError> {
+    if app == 0 { Err(LaunchError::refused("no command joins a run of the platform")) } else { check_app(app) }
 }
 
 fn only(descriptors: Vec<OwnedFd>) -> Result<OwnedFd, LaunchError> {

@@ -13,7 +13,7 @@ use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::FdFlags;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use shim::limits::SPEC_BYTES_MAX;
-use shim::{Invocation, Operation, OutputDescriptors, operation};
+use shim::{Invocation, JoinInvocation, NAMESPACES, Operation, OutputDescriptors, operation};
 
 use crate::limits::{SIGNAL_MS_MAX, STAGE_MS_MAX};
 use crate::protocol::OutputKind;
@@ -57,6 +57,25 @@ impl RunDescriptors {
     }
 }
 
+/// Descriptors of a command inside a live run, as they came with its frame.
+pub(crate) struct JoinDescriptors {
+    spec: OwnedFd,
+    namespaces: [OwnedFd; NAMESPACES.len()],
+    output: [OwnedFd; 3],
+    terminal: bool,
+}
+
+impl JoinDescriptors {
+    /// Sorts what came with a frame.
+    pub(crate) fn sort(terminal: bool, descriptors: Vec<OwnedFd>) -> Result<Self, LaunchError> {
+        let given = <[OwnedFd; 1 + NAMESPACES.len() + 3]>::try_from(descriptors);
+        let given = given.map_err(|_| LaunchError::refused("a descriptor is missing, or one too many"))?;
+        let [spec, user, mount, ipc, uts, pid, stdin, stdout, stderr] = given;
+        refuse_unless_sealed(&spec)?;
+        Ok(Self { spec, namespaces: [user, mount, ipc, uts, pid], output: [stdin, stdout, stderr], terminal })
+    }
+}
+
 /// A spec that somebody could still change would be read twice in two forms.
 fn refuse_unless_sealed(spec: &OwnedFd) -> Result<(), LaunchError> {
     let wanted = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW;
@@ -94,11 +113,33 @@ pub(crate) fn stage(shim: &PathBuf, list: &[Operation], reply: &OwnedFd, run: Ru
         output,
         child: run.child.iter().map(AsRawFd::as_raw_fd).collect(),
     };
+    begin(shim, &invocation.to_arguments(), reply, run)
+}
+
+/// Runs stage 0 of a command that joins a live run; the command goes on without it.
+pub(crate) fn join(shim: &PathBuf, list: &[Operation], reply: &OwnedFd, run: JoinDescriptors) -> Result<(), LaunchError> {
+    let operations = memfd(&operation::encode(list)).step("write the operations")?;
+    for descriptor in [&run.spec, reply, &operations].into_iter().chain(&run.namespaces).chain(&run.output) {
+        rustix::io::fcntl_setfd(descriptor, FdFlags::empty()).step("pass a descriptor on")?;
+    }
+    let invocation = JoinInvocation {
+        operations: operations.as_raw_fd(),
+        spec: run.spec.as_raw_fd(),
+        reply: reply.as_raw_fd(),
+        namespaces: run.namespaces.each_ref().map(AsRawFd::as_raw_fd),
+        output: run.output.each_ref().map(AsRawFd::as_raw_fd),
+        terminal: run.terminal,
+    };
+    begin(shim, &invocation.to_arguments(), reply, run)
+}
+
+/// Starts stage 0 and waits for its end. `given` is what it alone holds from then on: the
+/// lock, the child's descriptors.
+fn begin<T>(shim: &PathBuf, words: &[String], reply: &OwnedFd, given: T) -> Result<(), LaunchError> {
     let mut command = quiet(shim);
-    command.args(invocation.to_arguments());
+    command.args(words);
     let mut stage = command.spawn().step("start stage 0")?;
-    // Only stage 0 holds the lock and the child's descriptors from here on.
-    drop(run);
+    drop(given);
     rustix::io::fcntl_setfd(reply, FdFlags::CLOEXEC).step("keep a descriptor")?;
     let status = wait(&mut stage, STAGE_MS_MAX).step("wait for stage 0")?;
     if status.success() {

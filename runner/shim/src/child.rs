@@ -10,8 +10,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
+use nix::sys::signal::SigSet;
 use nix::sys::stat::{Mode, umask};
+use nix::unistd::Pid;
 use rustix::process::{Resource, Rlimit};
 use shim::{Operation, Spec};
 
@@ -23,6 +24,12 @@ use crate::stage::{privileged, read_spec};
 const NOT_FOUND_EXIT: i32 = 127;
 /// What a shell answers when the command cannot be executed.
 const NOT_EXECUTABLE_EXIT: i32 = 126;
+/// Signals are numbered from 1 to this.
+const SIGNALS_MAX: i32 = 64;
+/// A set of them: a bit for each.
+const SIGNAL_SET_BYTES: usize = 8;
+/// Handler, flags, restorer and mask.
+const SIGACTION_WORDS: usize = 4;
 /// Where commands are looked up if the spec has no `PATH`.
 const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
 
@@ -39,6 +46,8 @@ pub(crate) struct Outputs {
 pub(crate) struct Gate {
     pub(crate) prepared: PipeWriter,
     pub(crate) release: PipeReader,
+    /// Who the supervisor is, as seen from inside.
+    pub(crate) supervisor: Pid,
 }
 
 /// Returns only when something went wrong before the child was let go.
@@ -49,7 +58,7 @@ pub(crate) fn run(operations: &[Operation], spec: OwnedFd, outputs: Outputs, des
     // After the change of user, which clears it. PID 1's death ends the namespace anyway;
     // this holds on whatever lies between.
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).step("end with the supervisor")?;
-    if nix::unistd::getppid().as_raw() != 1 {
+    if nix::unistd::getppid() != gate.supervisor {
         return Err(Failure::invalid("the child", "its supervisor is gone"));
     }
     let spec = Spec::decode(&read_spec(spec)?).map_err(|error| Failure::invalid("read the spec", error))?;
@@ -121,10 +130,19 @@ fn limit_files(wanted: u64) -> Outcome {
     rustix::process::setrlimit(Resource::Nofile, Rlimit { current: Some(soft), maximum: limit.maximum }).step("limit open files")
 }
 
+/// To their defaults, also the two that the C library keeps for itself and would not let
+/// us reach: some program further up may have ignored them.
 fn reset_signals() -> Outcome {
-    for number in Signal::iterator().filter(|number| !matches!(number, Signal::SIGKILL | Signal::SIGSTOP)) {
-        // SAFETY: the default disposition runs no code of ours.
-        unsafe { signal(number, SigHandler::SigDfl) }.step("reset a signal")?;
+    for number in (1..=SIGNALS_MAX).filter(|number| !matches!(*number, libc::SIGKILL | libc::SIGSTOP)) {
+        let default = [0_u64; SIGACTION_WORDS];
+        let nothing = std::ptr::null_mut::<u64>();
+        // SAFETY: all zeros is the kernel's form of the default disposition, which runs no
+        // code of ours; it outlives the call and is at least as long as what is read.
+        let result =
+            unsafe { libc::syscall(libc::SYS_rt_sigaction, libc::c_long::from(number), default.as_ptr(), nothing, SIGNAL_SET_BYTES) };
+        if result != 0 {
+            return Err(Failure::new("reset a signal", io::Error::last_os_error()));
+        }
     }
     SigSet::empty().thread_set_mask().step("unblock signals")
 }

@@ -12,10 +12,12 @@ const STOP: u16 = 2;
 const KILL: u16 = 3;
 const SIGNAL: u16 = 4;
 const STATUS: u16 = 5;
+const NAMESPACES: u16 = 6;
 const WELCOME: u16 = 101;
 const TAKEN: u16 = 102;
 const STATE: u16 = 103;
 const REFUSED: u16 = 104;
+const HANDED_OUT: u16 = 105;
 
 const FIRST: u16 = 1;
 const SECOND: u16 = 2;
@@ -44,6 +46,8 @@ pub enum Request {
     },
     /// How is it?
     Status,
+    /// The namespaces of the run, for a command that joins it.
+    Namespaces,
 }
 
 /// What the shim answers.
@@ -65,6 +69,8 @@ pub enum Reply {
     },
     /// Not understood, or no version in common.
     Refused,
+    /// The namespaces come along, in the order of [`crate::NAMESPACES`].
+    HandedOut,
 }
 
 impl Request {
@@ -76,6 +82,7 @@ impl Request {
             Self::Kill => message(KILL, Encoder::default()),
             Self::Signal { signal } => message(SIGNAL, Encoder::default().signed(FIRST, i64::from(signal))),
             Self::Status => message(STATUS, Encoder::default()),
+            Self::Namespaces => message(NAMESPACES, Encoder::default()),
         }
     }
 
@@ -88,6 +95,7 @@ impl Request {
             KILL => Self::Kill,
             SIGNAL => Self::Signal { signal: number(body, FIRST)?.try_into().map_err(|_| Malformed::Field(FIRST))? },
             STATUS => Self::Status,
+            NAMESPACES => Self::Namespaces,
             unknown => return Err(Malformed::Unknown(unknown)),
         })
     }
@@ -103,6 +111,7 @@ impl Reply {
                 message(STATE, Encoder::default().number(FIRST, stopping.into()).signed(SECOND, started_unix_ms))
             }
             Self::Refused => message(REFUSED, Encoder::default()),
+            Self::HandedOut => message(HANDED_OUT, Encoder::default()),
         }
     }
 
@@ -114,6 +123,7 @@ impl Reply {
             TAKEN => Self::Taken,
             STATE => Self::State { stopping: number(body, FIRST)? != 0, started_unix_ms: number(body, SECOND)?.cast_signed() },
             REFUSED => Self::Refused,
+            HANDED_OUT => Self::HandedOut,
             unknown => return Err(Malformed::Unknown(unknown)),
         })
     }
@@ -156,11 +166,13 @@ mod tests {
             Request::Kill,
             Request::Signal { signal: 2 },
             Request::Status,
+            Request::Namespaces,
         ];
         for request in requests {
             assert_eq!(Request::decode(&request.encode()), Ok(request));
         }
-        let replies = [Reply::Welcome { version: 1 }, Reply::Taken, Reply::State { stopping: true, started_unix_ms: -5 }, Reply::Refused];
+        let state = Reply::State { stopping: true, started_unix_ms: -5 };
+        let replies = [Reply::Welcome { version: 1 }, Reply::Taken, state, Reply::Refused, Reply::HandedOut];
         for reply in replies {
             assert_eq!(Reply::decode(&reply.encode()), Ok(reply));
         }

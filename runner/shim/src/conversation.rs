@@ -2,11 +2,11 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{CWD, Mode};
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 use shim::control::{Reply, Request, common_version};
 use shim::limits::{BACKLOG, FRAME_BYTES_MAX};
-use shim::{record, wire_socket};
+use shim::{NAMESPACES, record, wire_socket};
 
 use crate::failure::{Outcome, Step};
 use crate::files;
@@ -59,6 +59,21 @@ pub(crate) fn hear(socket: BorrowedFd<'_>) -> Heard {
 /// Answers without waiting: whoever does not read gets nothing.
 pub(crate) fn answer(socket: BorrowedFd<'_>, reply: Reply) {
     let _ = rustix::net::send(socket, &reply.encode(), SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+}
+
+/// Answers with this process's namespaces, opened for the moment of the answer.
+pub(crate) fn hand_out_namespaces(socket: BorrowedFd<'_>) {
+    let open = |name| {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        rustix::fs::open(format!("/proc/self/ns/{name}"), flags, Mode::empty())
+    };
+    match NAMESPACES.into_iter().map(open).collect::<Result<Vec<_>, _>>() {
+        Ok(open) => {
+            let open: Vec<_> = open.iter().map(AsFd::as_fd).collect();
+            let _ = wire_socket::try_send(socket, &Reply::HandedOut.encode(), &open);
+        }
+        Err(_) => answer(socket, Reply::Refused),
+    }
 }
 
 pub(crate) fn accept(listener: &OwnedFd) -> rustix::io::Result<OwnedFd> {

@@ -5,6 +5,10 @@ use std::os::fd::RawFd;
 use crate::limits::CHILD_DESCRIPTORS_MAX;
 use crate::wire::Malformed;
 
+/// The namespaces of a run in the order in which a shim hands them out and stage 0 enters
+/// them: user, mount, IPC, UTS, PID.
+pub const NAMESPACES: [&str; 5] = ["user", "mnt", "ipc", "uts", "pid"];
+
 /// Where the child's outputs go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutputDescriptors {
@@ -96,9 +100,65 @@ impl Invocation {
     }
 }
 
+/// The descriptors of `shim join`: a command inside a live run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JoinInvocation {
+    /// The list of operations, a memfd of launch.
+    pub operations: RawFd,
+    /// The spec, a sealed memfd of control.
+    pub spec: RawFd,
+    /// Where reports go and orders come from; its end is the command's.
+    pub reply: RawFd,
+    /// The run's, in the order of [`NAMESPACES`].
+    pub namespaces: [RawFd; NAMESPACES.len()],
+    /// stdin, stdout, stderr.
+    pub output: [RawFd; 3],
+    /// Whether stdin becomes the controlling terminal.
+    pub terminal: bool,
+}
+
+impl JoinInvocation {
+    /// The arguments behind the program's name.
+    pub fn to_arguments(&self) -> Vec<String> {
+        let kind = if self.terminal { "terminal" } else { "inherit" };
+        let mut words = vec!["join".to_owned(), kind.to_owned()];
+        words.extend(self.descriptors().iter().map(ToString::to_string));
+        words
+    }
+
+    /// Every descriptor that is named.
+    pub fn descriptors(&self) -> Vec<RawFd> {
+        [self.operations, self.spec, self.reply].into_iter().chain(self.namespaces).chain(self.output).collect()
+    }
+
+    /// Reads the arguments behind `join`.
+    pub fn from_arguments(words: &[String]) -> Result<Self, Malformed> {
+        let (kind, numbers) = words.split_first().ok_or(Malformed::Missing("the kind of output"))?;
+        let terminal = match kind.as_str() {
+            "terminal" => true,
+            "inherit" => false,
+            _ => return Err(Malformed::Missing("an output")),
+        };
+        let numbers = numbers.iter().map(|word| word.parse::<RawFd>()).collect::<Result<Vec<_>, _>>();
+        let numbers = numbers.map_err(|_| Malformed::Missing("a number"))?;
+        let [operations, spec, reply, user, mount, ipc, uts, pid, stdin, stdout, stderr] = numbers[..] else {
+            return Err(Malformed::Missing("a descriptor"));
+        };
+        let (namespaces, output) = ([user, mount, ipc, uts, pid], [stdin, stdout, stderr]);
+        Ok(Self { operations, spec, reply, namespaces, output, terminal })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn arguments_of_a_command_inside_a_run_read_back() {
+        let given = JoinInvocation { operations: 3, spec: 4, reply: 5, namespaces: [6, 7, 8, 9, 10], output: [11, 12, 13], terminal: true };
+        assert_eq!(JoinInvocation::from_arguments(&given.to_arguments()[1..]), Ok(given.clone()));
+        assert!(JoinInvocation::from_arguments(&given.to_arguments()[1..11]).is_err(), "one is missing");
+    }
 
     #[test]
     fn arguments_read_back() {

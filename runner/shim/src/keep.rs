@@ -9,9 +9,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use shim::control::{Reply, Request};
@@ -22,6 +20,7 @@ use crate::conversation::{self, Heard};
 use crate::failure::{Outcome, Step};
 use crate::files;
 use crate::log::Log;
+use crate::processes::{Reaped, reap};
 use crate::supervisor::{Kept, now_unix_ms};
 
 /// Everything of the run but PID 1 itself.
@@ -90,19 +89,12 @@ impl Keeper {
     fn reap(&mut self, now: Instant) {
         while let Ok(Some(_)) = self.kept.signals.read_signal() {}
         loop {
-            match waitpid(EVERYTHING, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(pid, code)) if pid == self.kept.pid => {
-                    self.child_ended = Some(Ended::Code(u8::try_from(code & 0xff).unwrap_or(u8::MAX)));
-                }
-                Ok(WaitStatus::Signaled(pid, signal, core)) if pid == self.kept.pid => {
-                    self.child_ended = Some(Ended::Signal { signal: signal as i32, core });
-                }
-                Ok(WaitStatus::StillAlive) => return,
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(_) => {
-                    if self.drain_until.is_none() {
-                        self.drain_until = Some(now + Duration::from_millis(DRAIN_MS));
-                    }
+            match reap() {
+                Reaped::Process(pid, ended) if pid == self.kept.pid => self.child_ended = Some(ended),
+                Reaped::Process(..) => {}
+                Reaped::NotYet => return,
+                Reaped::NoneLeft => {
+                    self.drain_until.get_or_insert(now + Duration::from_millis(DRAIN_MS));
                     return;
                 }
             }
@@ -185,6 +177,7 @@ impl Keeper {
             match conversation::hear(self.conversations[*index].as_fd()) {
                 Heard::Nothing => {}
                 Heard::End => drop(self.conversations.swap_remove(*index)),
+                Heard::Request(Request::Namespaces) => conversation::hand_out_namespaces(self.conversations[*index].as_fd()),
                 Heard::Request(request) => {
                     let reply = self.perform(now, request);
                     conversation::answer(self.conversations[*index].as_fd(), reply);
@@ -216,7 +209,7 @@ impl Keeper {
                 _ => Reply::Refused,
             },
             Request::Status => Reply::State { stopping: self.stop_at.is_some(), started_unix_ms: self.kept.started_unix_ms },
-            Request::Hello { .. } => Reply::Refused,
+            Request::Hello { .. } | Request::Namespaces => Reply::Refused,
         }
     }
 

@@ -18,7 +18,7 @@ mod spec;
 pub mod wire;
 pub mod wire_socket;
 
-pub use invocation::{Invocation, OutputDescriptors};
+pub use invocation::{Invocation, JoinInvocation, NAMESPACES, OutputDescriptors};
 pub use operation::Operation;
 pub use record::{Ended, ExitRecord, ProcessRecord};
 pub use report::Report;

@@ -35,3 +35,9 @@ pub const CHILD_DESCRIPTORS_MAX: usize = 64;
 pub const ASIDE_DESCRIPTOR: i32 = 200;
 /// Descriptors of one packet: those of the child and launch's own.
 pub const PACKET_DESCRIPTORS_MAX: usize = 80;
+/// How long a command inside a live run may need to die with everything it started, in
+/// milliseconds; whatever is left then ends with the run.
+pub const JOINED_KILL_MS: u64 = 2_000;
+/// Pause between two rounds of killing its children, whose children come to light only
+/// then, in milliseconds.
+pub const JOINED_KILL_ROUND_MS: u64 = 20;

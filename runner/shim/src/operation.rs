@@ -7,6 +7,7 @@
 //! ── ForkChild ──────── child: LimitCore … User NoNewPrivileges, then the spec
 //! ── Keep ───────────── PID 1 again: SupervisorUser, then reap, log, stop
 //! ```
+//! A command inside a live run has `Enter` in the place of everything before the forks.
 
 mod decode;
 mod display;
@@ -157,6 +158,13 @@ pub enum Operation {
         /// Group id.
         gid: u32,
     },
+    /// Enters the namespaces of a live run instead of making some: stage 0 of `shim join`.
+    Enter {
+        /// Who must own `/app` in there.
+        owner: u32,
+        /// Whether the run has a user namespace of its own.
+        user_namespace: bool,
+    },
 }
 
 pub(crate) mod code {
@@ -185,6 +193,7 @@ pub(crate) mod code {
     pub(crate) const NO_NEW_PRIVILEGES: u16 = 23;
     pub(crate) const KEEP: u16 = 24;
     pub(crate) const SUPERVISOR_USER: u16 = 25;
+    pub(crate) const ENTER: u16 = 26;
 }
 
 pub(crate) mod part {
@@ -203,6 +212,7 @@ pub(crate) mod part {
     pub(crate) const DEVICES: u16 = 13;
     pub(crate) const USER_ATTRIBUTES: u16 = 14;
     pub(crate) const NUMBER: u16 = 15;
+    pub(crate) const USER_NAMESPACE: u16 = 16;
 }
 
 /// The durable form of a list.
@@ -275,6 +285,9 @@ impl Operation {
             Self::NoNewPrivileges => (code::NO_NEW_PRIVILEGES, body),
             Self::Keep => (code::KEEP, body),
             Self::SupervisorUser { uid, gid } => (code::SUPERVISOR_USER, ids(*uid, *gid)),
+            Self::Enter { owner, user_namespace } => {
+                (code::ENTER, body.number(part::UID, (*owner).into()).number(part::USER_NAMESPACE, (*user_namespace).into()))
+            }
         }
     }
 }

@@ -5,9 +5,13 @@
 use std::io;
 
 use nix::unistd::{ForkResult, Pid, fork};
-use shim::record;
+use rustix::process::WaitOptions;
+use shim::{Ended, record};
 
 use crate::failure::{Outcome, Step};
+
+/// The bit of a raw status that says so.
+const CORE_DUMPED: i32 = 0x80;
 
 /// Which side of a fork this is.
 pub(crate) enum Fork {
@@ -21,6 +25,36 @@ pub(crate) fn split(step: &str) -> Outcome<Fork> {
     match unsafe { fork() }.step(step)? {
         ForkResult::Parent { child } => Ok(Fork::Parent(child)),
         ForkResult::Child => Ok(Fork::Child),
+    }
+}
+
+/// What came of looking for a process that has ended.
+pub(crate) enum Reaped {
+    /// This one had, and is gone now.
+    Process(Pid, Ended),
+    /// All that are left live.
+    NotYet,
+    /// None is left.
+    NoneLeft,
+}
+
+/// Takes one process that has ended. Signals beyond 31 have numbers, no names.
+pub(crate) fn reap() -> Reaped {
+    loop {
+        match rustix::process::wait(WaitOptions::NOHANG) {
+            Ok(Some((pid, status))) => {
+                let pid = Pid::from_raw(pid.as_raw_nonzero().get());
+                let core = status.as_raw() & CORE_DUMPED != 0;
+                match (status.exit_status(), status.terminating_signal()) {
+                    (Some(code), _) => return Reaped::Process(pid, Ended::Code(u8::try_from(code & 0xff).unwrap_or(u8::MAX))),
+                    (None, Some(signal)) => return Reaped::Process(pid, Ended::Signal { signal, core }),
+                    (None, None) => {}
+                }
+            }
+            Ok(None) => return Reaped::NotYet,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return Reaped::NoneLeft,
+        }
     }
 }
 

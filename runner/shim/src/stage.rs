@@ -34,10 +34,29 @@ pub(crate) enum Output {
 pub(crate) struct Reply(Option<OwnedFd>);
 
 impl Reply {
+    pub(crate) fn new(socket: OwnedFd) -> Self {
+        Self(Some(socket))
+    }
+
     /// Whether the report reached a living receiver's queue.
     pub(crate) fn send(&self, report: &Report) -> bool {
-        let Some(socket) = &self.0 else { return false };
+        self.0.as_ref().is_some_and(|socket| Self::send_on(socket.as_fd(), report))
+    }
+
+    /// The same, on a socket that was taken.
+    pub(crate) fn send_on(socket: BorrowedFd<'_>, report: &Report) -> bool {
         rustix::net::send(socket, &report.encode(), SendFlags::NOSIGNAL).is_ok()
+    }
+
+    /// Tells what went wrong, if anybody is there to be told.
+    pub(crate) fn fail(&self, failure: &Failure) {
+        if let Some(socket) = &self.0 {
+            failure.report(socket.as_fd());
+        }
+    }
+
+    pub(crate) fn take(&mut self) -> Option<OwnedFd> {
+        self.0.take()
     }
 
     pub(crate) fn close(&mut self) {
@@ -50,10 +69,10 @@ impl Reply {
 pub(crate) fn apply(words: &[String]) -> Outcome {
     let invocation = Invocation::from_arguments(words).map_err(|error| Failure::invalid("read the arguments", error))?;
     close_others(invocation.descriptors())?;
-    let mut reply = Reply(Some(take(invocation.reply)?));
+    let mut reply = Reply::new(take(invocation.reply)?);
     let done = run(&invocation, &mut reply);
-    if let (Err(failure), Some(socket)) = (&done, &reply.0) {
-        failure.report(socket.as_fd());
+    if let Err(failure) = &done {
+        reply.fail(failure);
     }
     done
 }

@@ -39,11 +39,12 @@ pub(crate) fn run(list: &[Operation], endowment: Endowment, reply: &mut Reply) -
     let (mut prepared_reader, prepared_writer) = std::io::pipe().step("make a pipe")?;
     let (release_reader, mut release_writer) = std::io::pipe().step("make a pipe")?;
     let spec_of_child = spec.try_clone().step("copy a descriptor")?;
+    let supervisor = nix::unistd::getpid();
     let pid = match split("fork the child")? {
         Fork::Parent(pid) => pid,
         Fork::Child => {
             drop((captured, lock, folder, spec, prepared_reader, release_writer, signals));
-            let gate = child::Gate { prepared: prepared_writer, release: release_reader };
+            let gate = child::Gate { prepared: prepared_writer, release: release_reader, supervisor };
             return child::run(of_child, spec_of_child, outputs, &descriptors, gate);
         }
     };

@@ -128,10 +128,19 @@ pub(super) fn pidfd_of(record: &ProcessRecord) -> Option<OwnedFd> {
 }
 
 fn to_end(record: &ExitRecord) -> RunEnd {
-    let (status, shim_lost, rebooted) = match record.ended {
-        Ended::Code(code) => (ExitStatus::Code(code), false, false),
-        Ended::Signal { signal, core } => (ExitStatus::Signal { signal, core }, false, false),
-        Ended::Abandoned { reboot } => (ExitStatus::Unknown, !reboot, reboot),
+    let (shim_lost, rebooted) = match record.ended {
+        Ended::Abandoned { reboot } => (!reboot, reboot),
+        _ => (false, false),
     };
-    RunEnd { status, shim_lost, stop_timed_out: record.stop_timed_out, rebooted, ended_unix_ms: record.ended_unix_ms }
+    let (status, stop_timed_out, ended_unix_ms) = (status_of(record.ended), record.stop_timed_out, record.ended_unix_ms);
+    RunEnd { status, shim_lost, stop_timed_out, rebooted, ended_unix_ms }
+}
+
+/// How a process ended, in the words of the model.
+pub(super) fn status_of(ended: Ended) -> ExitStatus {
+    match ended {
+        Ended::Code(code) => ExitStatus::Code(code),
+        Ended::Signal { signal, core } => ExitStatus::Signal { signal, core },
+        Ended::Abandoned { .. } => ExitStatus::Unknown,
+    }
 }

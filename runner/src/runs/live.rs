@@ -7,16 +7,15 @@ use std::time::Duration;
 
 use launch::protocol::Frame;
 use model::ExitStatus;
-use shim::control::{Reply, Request, VERSION_MAX, VERSION_MIN};
+use shim::control::{Reply, Request};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::OnceCell;
 
 use super::folder::RunFolder;
 use super::launcher::{Launcher, within};
-use super::socket::Packets;
 use super::watch::watch_pidfd;
-use super::{RunEnd, StartError};
-use crate::limits::{GONE_LOCK_RETRY, GONE_LOCK_WAIT, SHIM_ANSWER_MAX};
+use super::{RunEnd, StartError, conversation};
+use crate::limits::{GONE_LOCK_RETRY, GONE_LOCK_WAIT};
 use crate::machine::unix_ms;
 
 /// The signal that nothing survives.
@@ -108,19 +107,8 @@ impl Inner {
 
     /// One conversation: hello, the order, its answer.
     async fn order(&self, request: Request) -> io::Result<()> {
-        let (_folder, address) = self.folder.socket()?;
-        let socket = within(SHIM_ANSWER_MAX, Packets::connect(&address)).await??;
-        if socket.peer_pid()? != self.shim_pid {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "another process listens on the run's socket"));
-        }
-        let hello = Request::Hello { min: VERSION_MIN, max: VERSION_MAX }.encode();
-        let welcome = socket.exchange(&hello, SHIM_ANSWER_MAX).await?;
-        if !matches!(Reply::decode(&welcome), Ok(Reply::Welcome { .. })) {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "the shim speaks another version"));
-        }
-        let answer = socket.exchange(&request.encode(), SHIM_ANSWER_MAX).await?;
-        match Reply::decode(&answer) {
-            Ok(Reply::Taken) => Ok(()),
+        match conversation::ask(&self.folder, self.shim_pid, request).await? {
+            (Reply::Taken, _) => Ok(()),
             _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "the shim refused the order")),
         }
     }

@@ -53,15 +53,15 @@ impl Packets {
         }
     }
 
-    /// One packet with at most one descriptor; `None` at the end.
-    pub(super) async fn receive(&self) -> io::Result<Option<(Vec<u8>, Option<OwnedFd>)>> {
+    /// One packet with its descriptors; `None` at the end.
+    pub(super) async fn receive(&self) -> io::Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
         let mut buffer = vec![0; FRAME_BYTES_MAX];
         loop {
             let mut ready = self.0.readable().await?;
             match ready.try_io(|socket| wire_socket::try_receive(socket.as_fd(), &mut buffer)) {
                 Ok(Ok(Some((count, descriptors)))) => {
                     buffer.truncate(count);
-                    return Ok(Some((buffer, descriptors.into_iter().next())));
+                    return Ok(Some((buffer, descriptors)));
                 }
                 Ok(Ok(None)) => return Ok(None),
                 Ok(Err(error)) => return Err(error),
@@ -73,20 +73,19 @@ impl Packets {
     /// One report with at most one descriptor; `None` at the end.
     pub(super) async fn report(&self) -> io::Result<Option<(Report, Option<OwnedFd>)>> {
         match self.receive().await? {
-            Some((packet, descriptor)) => {
+            Some((packet, descriptors)) => {
                 let report = Report::decode(&packet).map_err(io::Error::other)?;
-                Ok(Some((report, descriptor)))
+                Ok(Some((report, descriptors.into_iter().next())))
             }
             None => Ok(None),
         }
     }
 
     /// Tries something on this socket for this long.
-    pub(super) async fn exchange(&self, packet: &[u8], time: Duration) -> io::Result<Vec<u8>> {
+    pub(super) async fn exchange(&self, packet: &[u8], time: Duration) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
         super::launcher::within(time, async {
             self.send(packet).await?;
-            let answer = self.receive().await?;
-            answer.map(|(packet, _)| packet).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+            self.receive().await?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
         })
         .await?
     }

@@ -108,7 +108,7 @@ async fn listen(reply: &Packets) -> Heard {
                     // The first one is the cause.
                     heard.failed.get_or_insert(StartError::Failed { step, detail });
                 }
-                Some((Report::Done, _)) => {}
+                Some((Report::Done | Report::Ended { .. }, _)) => {}
                 None => return Ok(()),
             }
         }

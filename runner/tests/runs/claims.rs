@@ -132,6 +132,36 @@ fn without_launch_nothing_starts_and_with_the_next_one_it_does() {
 }
 
 #[test]
+fn a_command_inside_a_run_finds_what_the_apps_process_found() {
+    play("join_world");
+}
+
+#[test]
+fn the_end_of_a_command_inside_a_run_is_exact() {
+    play("join_ends");
+}
+
+#[test]
+fn a_command_inside_a_run_is_killed_with_everything_it_started_and_the_app_is_not() {
+    play("join_kills");
+}
+
+#[test]
+fn a_command_joins_no_run_but_the_one_of_its_app() {
+    play("join_refusals");
+}
+
+#[test]
+fn a_command_inside_a_run_has_a_terminal() {
+    play("join_terminal");
+}
+
+#[test]
+fn commands_inside_a_run_leave_nothing() {
+    play("join_often");
+}
+
+#[test]
 fn a_run_of_an_earlier_boot_is_over() {
     play("reboot");
 }

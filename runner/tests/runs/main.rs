@@ -9,5 +9,6 @@
 
 mod adoption;
 mod claims;
+mod joining;
 mod scenarios;
 mod stage;

@@ -20,6 +20,7 @@ pub(crate) struct Server {
     pub(crate) runs: Runs,
     pub(crate) root: PathBuf,
     users: Users,
+    is_root: bool,
 }
 
 /// Where [`crate::stage::Stage`] enters; does nothing in an ordinary test run.
@@ -39,7 +40,7 @@ fn inside() {
         if scenario != "launch_gone" {
             launcher.replace(std::io::stdin().as_fd().try_clone_to_owned().expect("socket"));
         }
-        let server = Server { runs: Runs::new(root.clone(), launcher), root, users };
+        let server = Server { runs: Runs::new(root.clone(), launcher), root, users, is_root };
         let played = tokio::time::timeout(DEADLINE, server.play(&scenario)).await;
         assert!(played.is_ok(), "{scenario} took too long");
     });
@@ -68,11 +69,17 @@ impl Server {
             "adopt_unclear" => self.adopt_unclear().await,
             "launch_gone" => self.launch_gone().await,
             "reboot" => self.reboot().await,
+            "join_world" => self.join_world().await,
+            "join_ends" => self.join_ends().await,
+            "join_kills" => self.join_kills().await,
+            "join_refusals" => self.join_refusals().await,
+            "join_terminal" => self.join_terminal().await,
+            "join_often" => self.join_often().await,
             other => panic!("no scenario {other}"),
         }
     }
 
-    fn spec(script: &str) -> shim::Spec {
+    pub(crate) fn spec(script: &str) -> shim::Spec {
         shim::Spec {
             argv: ["sh", "-c", script].map(|word| word.as_bytes().to_vec()).to_vec(),
             env: vec![(b"PATH".to_vec(), b"/usr/bin:/bin".to_vec()), (b"GREETING".to_vec(), b"hello".to_vec())],
@@ -152,7 +159,7 @@ impl Server {
             "id -u; id -un; pwd; cat file; echo $GREETING; touch written && echo can write; \
              touch /usr/x 2>/dev/null || echo cannot write usr; touch /x 2>/dev/null || echo cannot write root; \
              ls {root} 2>/dev/null || echo no root folder; ls /proc | grep -c '^[0-9]' ; \
-             grep -E 'CapEff|NoNewPrivs' /proc/self/status; umask; ulimit -n; ulimit -c; echo x > /data/kept; \
+             grep -E 'CapEff|NoNewPrivs|SigIgn|SigBlk' /proc/self/status; umask; ulimit -n; ulimit -c; echo x > /data/kept; \
              hostname; getent hosts $(hostname) >/dev/null && echo resolves; echo y > /dev/shm/y && echo shm; \
              echo z > /tmp/z && echo tmp; ls -A /run; ls /proc/self/fd | tr '\\n' ' '; env | sort | tr '\\n' ' '",
             root = self.root.display()
@@ -174,7 +181,8 @@ impl Server {
             "no root folder",
         ];
         assert_eq!(text[..expected.len()], expected);
-        for line in ["CapEff:\t0000000000000000", "NoNewPrivs:\t1", "0022", "10000", "web-1-v1-1", "resolves", "shm", "tmp"] {
+        let unset = ["CapEff:\t0000000000000000", "SigIgn:\t0000000000000000", "SigBlk:\t0000000000000000"];
+        for line in unset.into_iter().chain(["NoNewPrivs:\t1", "0022", "10000", "web-1-v1-1", "resolves", "shm", "tmp"]) {
             assert!(text.iter().any(|found| found == line), "no {line:?} in {text:?}");
         }
         let last = text.last().expect("a line");
@@ -208,6 +216,11 @@ impl Server {
             ("kill -KILL $$", ExitStatus::Signal { signal: 9, core: false }),
             ("kill -TERM $$", ExitStatus::Signal { signal: 15, core: false }),
             ("kill -SEGV $$", ExitStatus::Signal { signal: 11, core: false }),
+            ("kill -34 $$", ExitStatus::Signal { signal: 34, core: false }),
+            ("kill -64 $$", ExitStatus::Signal { signal: 64, core: false }),
+            // One of another process is no end of the run.
+            ("sleep 100 & kill -34 $!; wait $!; sleep 0.1; exit 6", ExitStatus::Code(6)),
+            ("(sleep 100 & kill -64 $!; sleep 0.1 &); sleep 0.3; exit 7", ExitStatus::Code(7)),
         ];
         for (number, (script, status)) in cases.into_iter().enumerate() {
             let run = self.start(&format!("web.1-v1-{number}"), script).await;
@@ -312,17 +325,12 @@ impl Server {
         assert_eq!(said, "got word\n", "{:?}", self.text("web.1-v1-1"));
         assert_eq!(self.text("web.1-v1-1"), ["0 1 2 3 4 5 "]);
 
-        let ours = rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY).expect("terminal");
-        rustix::pty::grantpt(&ours).expect("grant");
-        rustix::pty::unlockpt(&ours).expect("unlock");
-        let flags = rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY | rustix::pty::OpenptFlags::CLOEXEC;
-        let theirs = rustix::pty::ioctl_tiocgptpeer(&ours, flags).expect("other side");
+        let (mut file, theirs) = Self::terminal();
         let copy = |descriptor: &OwnedFd| descriptor.try_clone().expect("copy");
         let mut request = Self::request("run.1-v1-2", "test -t 0 && echo terminal; echo through > /dev/tty; exit 6");
         request.output = Output::Inherit { stdin: copy(&theirs), stdout: copy(&theirs), stderr: theirs, terminal: true };
         let run = self.runs.start(request).await.expect("start");
         let mut seen = String::new();
-        let mut file = std::fs::File::from(ours);
         while !seen.contains("through") {
             let mut buffer = [0; 256];
             let count = file.read(&mut buffer).expect("terminal");
@@ -330,6 +338,25 @@ impl Server {
         }
         assert!(seen.contains("terminal"), "{seen}");
         assert_eq!(run.gone().await.status, ExitStatus::Code(6));
+    }
+
+    /// Our side of a terminal, and the other one.
+    pub(crate) fn terminal() -> (std::fs::File, OwnedFd) {
+        let ours = rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY).expect("terminal");
+        rustix::pty::grantpt(&ours).expect("grant");
+        rustix::pty::unlockpt(&ours).expect("unlock");
+        let flags = rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY | rustix::pty::OpenptFlags::CLOEXEC;
+        let theirs = rustix::pty::ioctl_tiocgptpeer(&ours, flags).expect("other side");
+        (std::fs::File::from(ours), theirs)
+    }
+
+    /// Digits that no other test has on this machine.
+    pub(crate) fn token(&self) -> u32 {
+        self.users.base
+    }
+
+    pub(crate) fn is_root(&self) -> bool {
+        self.is_root
     }
 
     async fn supervisor(&self) {

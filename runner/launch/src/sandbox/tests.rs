@@ -87,6 +87,26 @@ fn nothing_of_a_child_keeps_a_right() {
     }
 }
 
+/// What the processes of the app give up, in their order, is given up here too.
+#[test]
+fn a_command_inside_a_run_has_the_rights_of_the_apps_processes() {
+    for is_root in [true, false] {
+        let of_app = operations(&host(is_root), &request(Profile::App));
+        let joined = joining(&host(is_root), 4);
+        let dropped = |list: &[Operation]| {
+            let at = list.iter().position(|operation| *operation == Operation::ForkChild).expect("child");
+            list[at..].to_vec()
+        };
+        assert_eq!(dropped(&joined), dropped(&of_app));
+        assert_eq!(shim::operation::decode(&shim::operation::encode(&joined)), Ok(joined.clone()));
+        insta::assert_snapshot!(format!("a_command_inside_a_run_{}", if is_root { "as_root" } else { "rootless" }), shown(&joined));
+    }
+}
+
+fn shown(list: &[Operation]) -> String {
+    list.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
 #[test]
 fn subjects_that_do_not_belong_are_refused() {
     for (profile, text) in [
@@ -98,6 +118,7 @@ fn subjects_that_do_not_belong_are_refused() {
         (Profile::Wipe, Some("store")),
         (Profile::Wipe, Some("app")),
         (Profile::Exec, None),
+        (Profile::Exec, Some("web.1-v7-42")),
     ] {
         assert!(Subject::parse(profile, text).is_err(), "{profile:?} took {text:?}");
     }
