@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! Down ─ Up ─▶ Starting ─ passed ─▶ Ready ◀─▶ Unready
-//!                 │ gone               │ silent, Down, Restart
+//!                 │ gone               │ unhealthy, Down, Restart
 //!                 ▼                    ▼
 //!  Failed ◀── Backoff ◀─ gone ── Draining ─▶ Stopping ─▶ Stuck
 //! ```
@@ -34,7 +34,10 @@ pub struct Lifecycle {
     candidate: bool,
     was_routed: bool,
     running: bool,
+    /// Its startup is decided by checks, not by staying up.
+    checked: bool,
     boot_timeout: Duration,
+    ready_timeout: Duration,
     started_at: Mono,
     ready_at: Option<Mono>,
     backoff: Backoff,
@@ -52,7 +55,9 @@ impl Lifecycle {
             candidate: false,
             was_routed: false,
             running: false,
+            checked: web,
             boot_timeout,
+            ready_timeout: boot_timeout,
             started_at: Mono::ZERO,
             ready_at: None,
             backoff: Backoff::default(),
@@ -90,6 +95,7 @@ impl Lifecycle {
     pub fn next_timer(&self) -> Option<Mono> {
         match self.state {
             State::Starting(deadline) => deadline,
+            State::Unready => self.ready_deadline(),
             State::Draining(until, ..) | State::Backoff(until) => Some(until),
             State::Stopping(stopping) => stopping.until,
             _ => None,
@@ -106,7 +112,7 @@ impl Lifecycle {
         self.restarts = restarts;
     }
 
-    /// Restarts for silence that did not help.
+    /// Restarts for bad health that did not help.
     pub fn uncured(&self) -> u32 {
         self.uncured
     }
@@ -122,9 +128,12 @@ impl Lifecycle {
         self.was_routed |= routed;
     }
 
-    /// How long the next start may take.
-    pub fn set_boot_timeout(&mut self, boot_timeout: Duration) {
+    /// How its next start is judged: by checks or by staying up, how long they may take,
+    /// and how long a candidate may take until visitors may come.
+    pub fn set_boot(&mut self, checked: bool, boot_timeout: Duration, ready_timeout: Duration) {
+        self.checked = checked;
         self.boot_timeout = boot_timeout;
+        self.ready_timeout = ready_timeout;
     }
 
     /// The table: each pair of state and event has its answer; what is not listed is
@@ -138,7 +147,9 @@ impl Lifecycle {
             (State::Failed | State::Finished | State::Backoff(_), E::Down) => self.settle(State::Down),
 
             (State::Starting(_), E::Started) => self.started(now),
-            (State::Starting(_), E::Passed) if self.web && self.running => self.ready(now),
+            (State::Starting(_), E::Passed) if self.running => self.ready(now),
+            (State::Starting(_), E::PassedNotReady) if self.running => self.settle(State::Unready),
+            (State::Starting(_), E::StartupFailed) if self.running => self.kill(now, Cause::StartupFailed),
             (State::Starting(Some(at)), E::Tick) if now >= at => self.boot_deadline(now),
             (State::Starting(_), E::Down) => self.stop(now, After::Down, Cause::Asked),
             (State::Starting(_), E::Restart) if self.running => self.stop(now, After::Restart, Cause::Asked),
@@ -147,9 +158,10 @@ impl Lifecycle {
                 self.ended_by_itself(now, exit_zero, random)
             }
 
-            (State::Ready, E::SilentUnready) => self.settle(State::Unready),
-            (State::Unready, E::Passed) => self.settle(State::Ready),
-            (State::Ready | State::Unready, E::SilentRestart) => self.silent(now),
+            (State::Ready, E::NotReady) => self.settle(State::Unready),
+            (State::Unready, E::Passed) => self.ready(now),
+            (State::Unready, E::Tick) if self.ready_deadline().is_some_and(|at| now >= at) => self.kill(now, Cause::NeverReady),
+            (State::Ready | State::Unready, E::Unhealthy(cause)) => self.unhealthy(now, cause),
             (State::Ready | State::Unready, E::Down) => self.drain(now, After::Down, Cause::Asked),
             (State::Ready | State::Unready, E::Restart) => self.drain(now, After::Restart, Cause::Asked),
 
@@ -198,12 +210,17 @@ impl Lifecycle {
         self.running = true;
         self.started_at = now.saturating_sub(age);
         match phase {
-            AdoptedPhase::Starting if self.web => self.settle(State::Starting(Some(now + self.boot_timeout))),
+            AdoptedPhase::Starting if self.checked => self.settle(State::Starting(Some(now + self.boot_timeout))),
             AdoptedPhase::Starting => self.settle(State::Starting(Some(now + STAY_UP.saturating_sub(age)))),
             AdoptedPhase::Ready => {
                 self.ready_at = Some(now);
                 self.was_routed = self.web;
                 self.settle(State::Ready)
+            }
+            AdoptedPhase::Unready => {
+                self.ready_at = Some(now);
+                self.was_routed = self.web;
+                self.settle(State::Unready)
             }
             // Its shim kills it; an order that was lost is given again.
             AdoptedPhase::Stopping => self.stop(now, After::Restart, Cause::Asked),
@@ -213,27 +230,33 @@ impl Lifecycle {
     fn started(&mut self, now: Mono) -> Effects {
         self.running = true;
         self.started_at = now;
-        let deadline = now + if self.web { self.boot_timeout } else { STAY_UP };
+        let deadline = now + if self.checked { self.boot_timeout } else { STAY_UP };
         self.settle(State::Starting(Some(deadline)))
     }
 
     fn ready(&mut self, now: Mono) -> Effects {
-        self.ready_at = Some(now);
+        self.ready_at.get_or_insert(now);
         self.settle(State::Ready)
     }
 
+    /// By when a candidate must have been ready for visitors. One that serves already may
+    /// wait for ever: readiness restarts nothing.
+    fn ready_deadline(&self) -> Option<Mono> {
+        (self.candidate && self.ready_at.is_none()).then(|| self.started_at + self.ready_timeout)
+    }
+
     fn boot_deadline(&mut self, now: Mono) -> Effects {
-        if !self.web {
-            return self.ready(now);
-        }
-        let stopping = Stopping { until: Some(now + STUCK_AFTER), killed: true, after: After::Crash, cause: Cause::BootTimeout };
-        self.state = State::Stopping(stopping);
+        if self.checked { self.kill(now, Cause::BootTimeout) } else { self.ready(now) }
+    }
+
+    fn kill(&mut self, now: Mono, cause: Cause) -> Effects {
+        self.state = State::Stopping(Stopping { until: Some(now + STUCK_AFTER), killed: true, after: After::Crash, cause });
         Effects::KILL
     }
 
-    fn silent(&mut self, now: Mono) -> Effects {
+    fn unhealthy(&mut self, now: Mono, cause: Cause) -> Effects {
         self.uncured = self.uncured.saturating_add(1);
-        self.drain(now, After::Crash, Cause::Silent)
+        self.drain(now, After::Crash, cause)
     }
 
     /// Forgets restarts that did not help: it has been well for ten minutes.
@@ -245,7 +268,7 @@ impl Lifecycle {
         if !(self.web && self.was_routed) {
             return self.stop(now, after, cause);
         }
-        let timeout = if cause == Cause::Silent { SILENT_DRAIN_TIMEOUT } else { DRAIN_TIMEOUT };
+        let timeout = if cause.is_silence() { SILENT_DRAIN_TIMEOUT } else { DRAIN_TIMEOUT };
         self.settle(State::Draining(now + timeout, after, cause))
     }
 
@@ -253,7 +276,7 @@ impl Lifecycle {
         let grace = grace(cause);
         let until = self.running.then_some(now + grace + SHIM_KILL_MARGIN);
         self.state = State::Stopping(Stopping { until, killed: false, after, cause });
-        if self.running { Effects::stop(grace) } else { Effects::NONE }
+        if self.running { Effects { abort: cause == Cause::Watchdog, ..Effects::stop(grace) } } else { Effects::NONE }
     }
 
     fn started_too_late(&mut self, now: Mono, stopping: Stopping) -> Effects {
@@ -324,8 +347,11 @@ impl Lifecycle {
 }
 
 fn grace(cause: Cause) -> Duration {
-    if cause == Cause::Silent { SILENT_STOP_GRACE } else { STOP_GRACE }
+    if cause.is_silence() { SILENT_STOP_GRACE } else { STOP_GRACE }
 }
+
+#[cfg(test)]
+mod table_tests;
 
 #[cfg(test)]
 #[path = "lifecycle_tests.rs"]

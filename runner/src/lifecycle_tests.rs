@@ -125,7 +125,7 @@ fn an_instance_that_was_never_routed_is_not_drained() {
 #[test]
 fn a_silent_instance_is_gone_within_five_seconds_even_if_its_shim_does_nothing() {
     let mut life = serving();
-    life.on_event(s(90), E::SilentRestart);
+    life.on_event(s(90), E::Unhealthy(Cause::Silent));
     assert_eq!(life.on_event(s(92), E::Tick), Effects::stop(SILENT_STOP_GRACE));
     assert_eq!(life.on_event(s(94), E::Tick), Effects::NONE, "the shim kills now");
     assert_eq!(life.on_event(s(95), E::Tick), Effects::KILL);
@@ -187,6 +187,99 @@ fn an_adopted_instance_is_in_the_phase_it_was_in() {
     }
 }
 
+#[test]
+fn a_worker_that_says_it_is_ready_does_not_wait_for_ten_seconds() {
+    let mut life = Lifecycle::new(false, s(60));
+    for (at, event) in [(0, E::Up), (0, E::Started), (1, E::Passed)] {
+        life.on_event(s(at), event);
+    }
+    assert_eq!(life.phase(), InstancePhase::Ready);
+}
+
+#[test]
+fn a_worker_with_startup_checks_is_not_ready_by_staying_up() {
+    let mut life = Lifecycle::new(false, s(60));
+    life.set_boot(true, s(30), s(30));
+    life.on_event(s(0), E::Up);
+    life.on_event(s(0), E::Started);
+    assert_eq!(life.on_event(s(29), E::Tick), Effects::NONE);
+    assert_eq!(life.phase(), InstancePhase::Starting);
+    assert_eq!(life.on_event(s(30), E::Tick), Effects::KILL);
+}
+
+#[test]
+fn a_failed_startup_check_ends_the_start_of_a_candidate() {
+    let mut life = web();
+    life.set_mode(true, false);
+    life.on_event(s(0), E::Up);
+    assert_eq!(life.on_event(s(0), E::StartupFailed), Effects::NONE, "there is no run yet that could fail");
+    life.on_event(s(0), E::Started);
+    assert_eq!(life.on_event(s(9), E::StartupFailed), Effects::KILL);
+    assert_eq!(life.cause(), Some(Cause::StartupFailed));
+    life.on_event(s(9), GONE);
+    assert_eq!(life.phase(), InstancePhase::Failed);
+}
+
+#[test]
+fn a_candidate_that_never_gets_ready_ends_and_one_that_serves_waits() {
+    for candidate in [true, false] {
+        let mut life = web();
+        life.set_mode(candidate, !candidate);
+        life.set_boot(true, s(60), s(90));
+        for (at, event) in [(0, E::Up), (0, E::Started), (1, E::PassedNotReady)] {
+            life.on_event(s(at), event);
+        }
+        assert_eq!(life.phase(), InstancePhase::Unready);
+        assert_eq!(life.next_timer(), candidate.then_some(s(90)));
+        let effects = life.on_event(s(90), E::Tick);
+        assert_eq!(effects, if candidate { Effects::KILL } else { Effects::NONE });
+        assert_eq!(life.cause(), candidate.then_some(Cause::NeverReady));
+    }
+}
+
+#[test]
+fn one_that_answers_is_drained_and_stopped_with_patience_and_a_missed_watchdog_aborts() {
+    for (cause, drained_at, effects) in [
+        (Cause::Unwell, 110, Effects::stop(STOP_GRACE)),
+        (Cause::Silent, 102, Effects::stop(SILENT_STOP_GRACE)),
+        (Cause::Watchdog, 102, Effects { abort: true, ..Effects::stop(SILENT_STOP_GRACE) }),
+    ] {
+        let mut life = serving();
+        assert_eq!(life.on_event(s(100), E::Unhealthy(cause)), Effects::NONE);
+        assert_eq!(life.next_timer(), Some(s(drained_at)));
+        assert_eq!(life.on_event(s(drained_at), E::Tick), effects);
+        assert_eq!(life.on_event(s(drained_at), GONE), Effects::START);
+        assert_eq!((life.restarts(), life.uncured()), (1, 1));
+    }
+}
+
+#[test]
+fn a_hundred_that_crash_together_do_not_restart_in_step() {
+    let mut random = 7_u64;
+    let mut lives = vec![web(); 100];
+    lives.iter_mut().for_each(|life| drop(life.on_event(s(0), E::Up)));
+    let mut starts = vec![s(0); 100];
+    for round in 0..10 {
+        for (life, start) in lives.iter_mut().zip(&mut starts) {
+            life.on_event(*start, E::Started);
+            // xorshift: any spread of numbers will do.
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            life.on_event(*start, E::Gone { exit_zero: false, random });
+            if let Some(due) = life.next_timer() {
+                *start = due;
+                assert_eq!(life.on_event(due, E::Tick), Effects::START);
+            }
+        }
+        let mut slices: std::collections::BTreeMap<u128, usize> = std::collections::BTreeMap::new();
+        starts.iter().for_each(|start| *slices.entry(start.as_millis() / 100).or_default() += 1);
+        let most = slices.into_values().max().unwrap_or(0);
+        let wait_slices = [100, 100, 100, 60, 40, 30][round.min(5)];
+        assert!(most <= wait_slices, "round {round}: {most} of 100 start within 100 ms");
+    }
+}
+
 /// The reference: which phases may follow, written down once more and without time.
 fn may_follow(before: InstancePhase, event: E) -> &'static [InstancePhase] {
     use InstancePhase as P;
@@ -196,15 +289,18 @@ fn may_follow(before: InstancePhase, event: E) -> &'static [InstancePhase] {
         (P::Failed | P::Finished | P::Backoff, E::Down) => &[P::Down],
         (P::Backoff, E::Restart) => &[P::Starting],
         (P::Backoff, E::Tick) => &[P::Starting, P::Backoff],
-        (P::Starting, E::Passed) => &[P::Starting, P::Ready],
+        (P::Starting, E::Passed) => &[P::Ready],
+        (P::Starting, E::PassedNotReady) => &[P::Unready],
+        (P::Starting, E::StartupFailed) => &[P::Stopping],
+        (P::Unready, E::Tick) => &[P::Stopping],
         (P::Starting, E::Tick) => &[P::Starting, P::Ready, P::Stopping],
         (P::Starting, E::Down) => &[P::Stopping],
         (P::Starting, E::Restart) => &[P::Starting, P::Stopping],
         (P::Starting, E::StartFailed { .. }) => &[P::Starting, P::Backoff, P::Failed],
         (P::Starting | P::Ready | P::Unready, E::Gone { .. }) => &[P::Starting, P::Backoff, P::Failed, P::Finished],
-        (P::Ready, E::SilentUnready) => &[P::Unready],
+        (P::Ready, E::NotReady) => &[P::Unready],
         (P::Unready, E::Passed) => &[P::Ready],
-        (P::Ready | P::Unready, E::Down | E::Restart | E::SilentRestart) => &[P::Draining, P::Stopping],
+        (P::Ready | P::Unready, E::Down | E::Restart | E::Unhealthy(_)) => &[P::Draining, P::Stopping],
         (P::Draining, E::Released) => &[P::Stopping],
         (P::Draining, E::Tick) => &[P::Draining, P::Stopping],
         (P::Stopping, E::Tick) => &[P::Stopping, P::Stuck],
@@ -223,7 +319,7 @@ enum Run {
 }
 
 fn event_of(choice: u8, run: Run, random: u64) -> E {
-    match (choice % 13, run) {
+    match (choice % 15, run) {
         (0, _) => E::Up,
         (1, _) => E::Down,
         (2, _) => E::Restart,
@@ -231,9 +327,11 @@ fn event_of(choice: u8, run: Run, random: u64) -> E {
         (4 | 5, Run::BeingStarted) => E::Started,
         (3, Run::Alive { .. }) => E::Gone { exit_zero: random.is_multiple_of(2), random },
         (6, _) => E::Passed,
-        (7, _) => E::SilentUnready,
-        (8, _) => E::SilentRestart,
+        (7, _) => E::NotReady,
+        (8, _) => E::Unhealthy([Cause::Silent, Cause::Unwell, Cause::Watchdog][usize::try_from(random % 3).expect("small")]),
         (9, _) => E::Released,
+        (10, _) => E::PassedNotReady,
+        (11, _) => E::StartupFailed,
         _ => E::Tick,
     }
 }
@@ -242,11 +340,16 @@ proptest! {
     #[test]
     fn it_keeps_its_promises_whatever_happens(
         is_web: bool,
+        has_checks: bool,
         story in proptest::collection::vec((any::<u8>(), 0_u64..40, any::<u64>(), any::<bool>(), any::<bool>()), 1..200),
     ) {
         let mut life = Lifecycle::new(is_web, s(60));
+        let checked = is_web || has_checks;
+        life.set_boot(checked, s(60), s(90));
         let mut run = Run::None;
         let mut now = s(0);
+        let mut since_start = s(0);
+        let mut was_ready = false;
         for (choice, pause, random, candidate, routed) in story {
             now += s(pause);
             life.set_mode(candidate, routed);
@@ -256,6 +359,21 @@ proptest! {
             let after = life.phase();
             let allowed = may_follow(before, event);
             prop_assert!(after == before || allowed.contains(&after), "{before:?} {event:?} {after:?}");
+            if after == InstancePhase::Ready && before != after {
+                let stayed_up = event == E::Tick && !checked && now >= since_start + STAY_UP;
+                prop_assert!(event == E::Passed || stayed_up, "nobody is routed before a check has passed");
+                was_ready = true;
+            }
+            if (event, before) == (E::Tick, InstancePhase::Unready) {
+                let overdue = candidate && !was_ready && now >= since_start + s(90);
+                prop_assert_eq!(after == InstancePhase::Stopping, overdue, "a candidate is ready in time or ends");
+            }
+            if before == InstancePhase::Down && event != E::Up {
+                prop_assert_eq!((after, effects), (before, Effects::NONE), "nothing is done after Down");
+            }
+            if matches!(event, E::Started) && run == Run::BeingStarted {
+                (since_start, was_ready) = (now, false);
+            }
             match event {
                 E::Started => run = Run::Alive { told_at: None, killed: false },
                 E::StartFailed { .. } | E::Gone { .. } => run = Run::None,
@@ -279,6 +397,10 @@ proptest! {
                 prop_assert!(effects.stop.is_none() && !effects.kill, "nothing to signal");
             }
             prop_assert_eq!(life.is_occupied(), run != Run::None);
+            prop_assert!(!effects.abort || effects.stop == Some(SILENT_STOP_GRACE), "an abort is the first step of a stop");
+            let waits = matches!(after, InstancePhase::Draining | InstancePhase::Backoff)
+                || (matches!(after, InstancePhase::Starting | InstancePhase::Stopping) && matches!(run, Run::Alive { .. }));
+            prop_assert!(!waits || life.next_timer().is_some(), "every wait has its end: {after:?}");
             if after == InstancePhase::Draining {
                 prop_assert!(is_web && life.next_timer().is_some());
             }

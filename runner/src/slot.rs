@@ -150,7 +150,7 @@ impl Slot {
             Some(Cause::Asked) if end.stop_timed_out => StopReason::StopTimeout { seconds: STOP_GRACE.as_secs() },
             Some(Cause::Asked) => StopReason::Asked,
             Some(Cause::BootTimeout) => StopReason::BootTimeout { seconds: self.boot_timeout.as_secs() },
-            Some(Cause::Silent) => {
+            Some(Cause::Silent | Cause::Unwell | Cause::Watchdog | Cause::StartupFailed | Cause::NeverReady) => {
                 let (seconds, probe) = self.silent.clone().unwrap_or_default();
                 StopReason::Silent { seconds, probe }
             }

@@ -2,6 +2,7 @@
 
 use super::{AppTask, Arc, Done, InstanceEvent, InstancePhase, Seen, SlotKey, State};
 use crate::checks::ProbeOutcome;
+use crate::lifecycle::Cause;
 use crate::limits::{HEALTH_RESETS_AFTER, REQUEST_TIMEOUT};
 use crate::silence::restart_window;
 use model::RunId;
@@ -86,7 +87,7 @@ impl AppTask {
             other != key && other.process_type.is_web() && slot.life.phase() == InstancePhase::Ready && self.is_routed(other)
         });
         if another || !self.is_routed(key) {
-            self.event(key, InstanceEvent::SilentUnready);
+            self.event(key, InstanceEvent::NotReady);
         }
     }
 
@@ -143,6 +144,6 @@ impl AppTask {
         slot.silent = Some((seconds, probe));
         let run = slot.run.as_ref().map(|run: &crate::slot::SlotRun| -> RunId { run.id.clone() });
         tracing::warn!(run = run.map(|run| run.folder()), seconds, "an instance is silent and is restarted");
-        self.event(key, InstanceEvent::SilentRestart);
+        self.event(key, InstanceEvent::Unhealthy(Cause::Silent));
     }
 }

@@ -124,7 +124,7 @@ impl AppTask {
         let held = if port.is_some() { START_PERMIT_HELD_WEB } else { START_PERMIT_HELD_OTHER };
         slot.start_permit = permit.map(|permit| (permit, now + held));
         slot.boot_timeout = BOOT_TIMEOUT.max(last_boot * BOOT_TIMEOUT_OF_LAST);
-        slot.life.set_boot_timeout(slot.boot_timeout);
+        slot.life.set_boot(port.is_some(), slot.boot_timeout, slot.boot_timeout);
         let record = RunRecord { port, restarts: slot.life.restarts(), restart_seen: slot.restart_seen, ..RunRecord::default() };
         slot.run = Some(SlotRun { id: run.clone(), live: None, record, started: now, startup: Startup::new(now) });
         let order = StartOrder { number: self.number, run: run.clone(), port, release };

@@ -24,8 +24,23 @@ pub enum Cause {
     Asked,
     /// It missed its boot timeout.
     BootTimeout,
-    /// It was silent for too long.
+    /// A startup check of its author failed.
+    StartupFailed,
+    /// A candidate that started and did not become ready for visitors in time.
+    NeverReady,
+    /// It was silent for too long: it cannot be expected to react to anything.
     Silent,
+    /// It answers, and not as its author's liveness check wants.
+    Unwell,
+    /// It missed the watchdog that it had promised to feed.
+    Watchdog,
+}
+
+impl Cause {
+    /// Whether nothing came from it any more: what it has in flight timed out long ago.
+    pub fn is_silence(self) -> bool {
+        matches!(self, Self::Silent | Self::Watchdog)
+    }
 }
 
 /// Where it is. Every wait has its end in it.
@@ -37,7 +52,7 @@ pub enum State {
     Starting(Option<Mono>),
     /// Passed its check.
     Ready,
-    /// Silent.
+    /// Started, and not for visitors: silent, or its readiness check does not pass.
     Unready,
     /// Kept until its requests are done.
     Draining(Mono, After, Cause),
@@ -107,12 +122,16 @@ pub enum InstanceEvent {
         /// Any number, for the back-off.
         random: u64,
     },
-    /// It answered a check or a visitor.
+    /// Its startup checks passed, or it is well again: visitors may come.
     Passed,
-    /// Silent long enough to be routed around, and not the last one.
-    SilentUnready,
-    /// Silent long enough to be restarted, and the ration allows it.
-    SilentRestart,
+    /// Its startup checks passed, and its readiness checks not yet.
+    PassedNotReady,
+    /// One of its author's startup checks failed.
+    StartupFailed,
+    /// It should be routed around.
+    NotReady,
+    /// It should be restarted, and the ration allows it.
+    Unhealthy(Cause),
     /// Out of every route and idle.
     Released,
     /// Nothing of the run is alive.
@@ -133,6 +152,8 @@ pub enum AdoptedPhase {
     Starting,
     /// It had.
     Ready,
+    /// It had, and was out of the routes because a readiness check failed.
+    Unready,
     /// It had been told to stop.
     Stopping,
 }
@@ -142,6 +163,8 @@ pub enum AdoptedPhase {
 pub struct Effects {
     /// Start a run.
     pub start: bool,
+    /// SIGABRT before anything else, so that it can leave a trace of where it hangs.
+    pub abort: bool,
     /// SIGTERM, and SIGKILL after this grace.
     pub stop: Option<Duration>,
     /// SIGKILL now.
@@ -149,7 +172,7 @@ pub struct Effects {
 }
 
 impl Effects {
-    pub(super) const NONE: Self = Self { start: false, stop: None, kill: false };
+    pub(super) const NONE: Self = Self { start: false, abort: false, stop: None, kill: false };
     pub(super) const START: Self = Self { start: true, ..Self::NONE };
     pub(super) const KILL: Self = Self { kill: true, ..Self::NONE };
 
