@@ -45,6 +45,8 @@ fn instance(name: &str, version: ReleaseVersion, phase: InstancePhase) -> Instan
         ready_after_ms: Some(800),
         check: Some("GET / -> 200".to_owned()),
         probe_status: Some(200),
+        checks: Vec::new(),
+        status: None,
         restarts: 0,
         next_start_unix_ms: None,
     }

@@ -58,6 +58,8 @@ mod tests {
             ready_after_ms: None,
             check: None,
             probe_status: None,
+            checks: Vec::new(),
+            status: None,
             restarts: 0,
             last_end: None,
             next_start_unix_ms: Some(60_000),

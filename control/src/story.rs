@@ -135,6 +135,8 @@ mod tests {
                 ready_after_ms: Some(812),
                 check: Some("GET / -> 200".to_owned()),
                 probe_status: Some(200),
+                checks: Vec::new(),
+                status: None,
                 restarts: 1,
                 next_start_unix_ms: None,
             }],

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::author::CheckKind;
 use crate::{
     AppName, AppNumber, ConfigVars, ExitStatus, Formation, Hostname, InstanceId, ProcessType, ReleaseVersion, RunId, SlugId, SlugManifest,
     StopReason,
@@ -134,6 +135,70 @@ impl InstancePhase {
     }
 }
 
+/// Where a check is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CheckState {
+    /// It has neither passed nor failed yet.
+    Waiting,
+    /// Its last word is that all is well.
+    Passing,
+    /// It failed as often in a row as counts.
+    Failing,
+}
+
+impl CheckState {
+    /// The word that people see in `checks`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Passing => "passing",
+            Self::Failing => "failing",
+        }
+    }
+}
+
+/// One check of one instance as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckObserved {
+    /// For people: its name, else what it does, such as `GET /healthz`.
+    pub check: String,
+    /// What its failure leads to; `None`: the default check.
+    pub kind: Option<CheckKind>,
+    /// How it is counted, for people.
+    pub rule: String,
+    /// Where it is.
+    pub state: CheckState,
+    /// Since when, in milliseconds since 1970 UTC.
+    pub since_unix_ms: i64,
+    /// What came of its last try, for people.
+    pub answer: Option<String>,
+    /// How long that took, in milliseconds.
+    pub took_ms: Option<u64>,
+    /// Failures in a row.
+    pub failures: u32,
+}
+
+/// One try of one check, made because a person asked; it does not count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckTried {
+    /// Whose.
+    pub instance: InstanceId,
+    /// In which release.
+    pub version: ReleaseVersion,
+    /// For people: its name, else what it does.
+    pub check: String,
+    /// What its failure leads to; `None`: the default check.
+    pub kind: Option<CheckKind>,
+    /// What was done, for people: `GET http://127.0.0.1:20017/healthz, Host: hello.box`.
+    pub request: String,
+    /// What came of it, for people.
+    pub answer: String,
+    /// Whether it passed; `None`: it could not be made.
+    pub passed: Option<bool>,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+}
+
 /// The end of a run, for `ps:why`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastEnd {
@@ -174,6 +239,10 @@ pub struct InstanceObserved {
     pub check: Option<String>,
     /// Status code of the last probe that was answered.
     pub probe_status: Option<u16>,
+    /// Its checks, as they are now.
+    pub checks: Vec<CheckObserved>,
+    /// What it says of itself (`STATUS=` on `NOTIFY_SOCKET`); whatever an app wrote.
+    pub status: Option<String>,
     /// Restarts since its release started, not counting those that were asked for.
     pub restarts: u32,
     /// How its last run ended.

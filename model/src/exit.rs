@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::author::CheckKind;
+
 /// The end of a process: code and signal are never mixed up; 128 + n is display only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ExitStatus {
@@ -76,6 +78,22 @@ pub enum StopReason {
         /// The last probe and what came of it, for people.
         probe: String,
     },
+    /// A check of its author failed as often in a row as counts.
+    CheckFailed {
+        /// What its failure leads to.
+        kind: CheckKind,
+        /// The check for people: `GET /healthz`.
+        check: String,
+        /// Failures in a row.
+        times: u32,
+        /// What came of the last try, for people: `503`.
+        answer: String,
+    },
+    /// It did not say `WATCHDOG=1` in time.
+    Watchdog {
+        /// Seconds since the last time that it did.
+        seconds: u64,
+    },
     /// A person, a deploy or a scale asked for it.
     Asked,
     /// Its shim was killed and took it along.
@@ -98,7 +116,7 @@ impl StopReason {
     /// Heroku's R-code for logs.
     pub fn code(&self) -> Option<&'static str> {
         match self {
-            Self::BootTimeout { .. } => Some("R10"),
+            Self::BootTimeout { .. } | Self::CheckFailed { kind: CheckKind::Startup, .. } => Some("R10"),
             Self::StopTimeout { .. } => Some("R12"),
             _ => None,
         }
@@ -111,11 +129,29 @@ impl fmt::Display for StopReason {
             Self::Exited => f.write_str("the process ended by itself"),
             Self::BootTimeout { seconds } => write!(f, "did not answer on $PORT within {seconds} s of its start"),
             Self::Silent { seconds, probe } => write!(f, "silent for {seconds} s ({probe})"),
+            Self::CheckFailed { kind, check, times, answer } => {
+                let plural = if *times == 1 { "" } else { "s" };
+                write!(f, "{} check {check} failed {times} time{plural} ({answer})", kind.word())
+            }
+            Self::Watchdog { seconds } => write!(f, "silent on NOTIFY_SOCKET for {seconds} s: WATCHDOG=1 is overdue"),
             Self::Asked => f.write_str("stopped on request"),
             Self::ShimLost => f.write_str("its supervisor process was killed and took it along"),
             Self::SpawnFailed { detail } => write!(f, "could not be started: {detail}"),
             Self::StopTimeout { seconds } => write!(f, "did not stop within {seconds} s of SIGTERM and was killed"),
             Self::Reboot => f.write_str("the machine was restarted"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_check_is_told_with_its_request_its_count_and_its_answer() {
+        let failed = |kind, times| StopReason::CheckFailed { kind, check: "GET /healthz".to_owned(), times, answer: "503".to_owned() };
+        assert_eq!(failed(CheckKind::Liveness, 3).to_string(), "liveness check GET /healthz failed 3 times (503)");
+        assert_eq!(failed(CheckKind::Startup, 1).to_string(), "startup check GET /healthz failed 1 time (503)");
+        assert_eq!((failed(CheckKind::Startup, 1).code(), failed(CheckKind::Liveness, 3).code()), (Some("R10"), None));
     }
 }

@@ -1,6 +1,10 @@
 //! The default check: `GET /` with the app's own host name, over HTTP/1.1. Any status
 //! is life; redirects are not followed.
 
+pub mod author;
+mod body;
+pub mod tries;
+
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -115,20 +119,28 @@ fn status(bytes: &[u8]) -> Option<u16> {
 }
 
 fn from_error(error: &std::io::Error) -> ProbeOutcome {
+    if is_own_error(error) {
+        return ProbeOutcome::NotMade(error.to_string());
+    }
+    ProbeOutcome::Failed(error_words(error))
+}
+
+/// Whether it is this machine or this server that has too little of something.
+fn is_own_error(error: &std::io::Error) -> bool {
     const EMFILE: i32 = 24;
     const ENFILE: i32 = 23;
     const ENOBUFS: i32 = 105;
     const ENOMEM: i32 = 12;
-    let own = matches!(error.raw_os_error(), Some(EMFILE | ENFILE | ENOBUFS | ENOMEM)) || error.kind() == ErrorKind::AddrNotAvailable;
-    if own {
-        return ProbeOutcome::NotMade(error.to_string());
-    }
-    ProbeOutcome::Failed(match error.kind() {
+    matches!(error.raw_os_error(), Some(EMFILE | ENFILE | ENOBUFS | ENOMEM)) || error.kind() == ErrorKind::AddrNotAvailable
+}
+
+fn error_words(error: &std::io::Error) -> String {
+    match error.kind() {
         ErrorKind::ConnectionRefused => "refused".to_owned(),
         ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => "connection reset".to_owned(),
         ErrorKind::UnexpectedEof => "connection closed without an answer".to_owned(),
         _ => error.to_string(),
-    })
+    }
 }
 
 #[cfg(test)]

@@ -32,6 +32,12 @@ pub const PROBE_DRAIN: Duration = Duration::from_millis(250);
 pub const PROBE_ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// Longest status line.
 pub const PROBE_STATUS_LINE_BYTES_MAX: usize = 1024;
+/// Longest head of an answer to an author's check.
+pub const CHECK_HEAD_BYTES_MAX: usize = 32 * 1024;
+/// How much of an answer is read at a time.
+pub const CHECK_READ_BYTES: usize = 4 * 1024;
+/// How much people see of what a check said or wanted.
+pub const CHECK_ANSWER_SHOWN_CHARS_MAX: usize = 120;
 /// A probe when nothing came for this long.
 pub const PROBE_EVERY_WHEN_IDLE: Duration = s(30);
 /// Probes after a silence, and after trouble at the router, are at least this far apart.

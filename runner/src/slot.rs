@@ -193,6 +193,8 @@ impl Slot {
             ready_after_ms: record.and_then(|record| record.ready_after_ms),
             check: record.and_then(|record| record.check.clone()),
             probe_status: record.and_then(|record| record.probe_status),
+            checks: Vec::new(),
+            status: None,
             restarts: self.life.restarts(),
             last_end: self.last_end.clone(),
             next_start_unix_ms: self.next_start_unix_ms.filter(|_| phase == InstancePhase::Backoff),

@@ -55,9 +55,11 @@ fn events() -> Vec<(&'static str, E)> {
 /// A web instance of the release that serves, which crashed often enough to be made to wait.
 fn life(state: State, running: bool) -> Lifecycle {
     let mut backoff = Backoff::default();
-    (0..3).for_each(|_| drop(backoff.after_crash(Duration::ZERO, 0)));
+    for _ in 0..3 {
+        backoff.after_crash(Duration::ZERO, 0);
+    }
     let ready_at = matches!(state, State::Ready | State::Unready).then_some(PAST);
-    Lifecycle { state, running, was_routed: running, backoff, ready_at, ..Lifecycle::new(true, Duration::from_secs(60)) }
+    Lifecycle { state, running, was_routed: running, backoff, ready_at, ..Lifecycle::new(true, Duration::from_mins(1)) }
 }
 
 fn words(effects: Effects) -> String {

@@ -256,6 +256,8 @@ fn seen(target: &AppTarget, key: &Key, instance: &Instance) -> InstanceObserved 
         ready_after_ms: was_ready.then_some(if is_web { 800 } else { 10_000 }),
         check: (is_web && was_ready).then(|| format!("GET / -> {}", instance.status)),
         probe_status: (is_web && was_ready).then_some(instance.status),
+        checks: Vec::new(),
+        status: None,
         restarts: instance.restarts,
         last_end: instance.last_end.clone(),
         next_start_unix_ms: (instance.phase == InstancePhase::Backoff).then_some(super::server::NOW_UNIX_MS + 60_000),
