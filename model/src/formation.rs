@@ -10,21 +10,23 @@ use crate::{Invalid, Ordinal, ProcessType, limits};
 pub struct Formation(pub BTreeMap<ProcessType, u32>);
 
 impl Formation {
-    /// What a first deploy runs: web alone; without web, one of each that stays up.
-    pub fn first(types: &BTreeSet<ProcessType>) -> Self {
+    /// What a first deploy runs: what the author says; of types that are not named there,
+    /// web alone, or without web one of each that stays up.
+    pub fn first(types: &BTreeSet<ProcessType>, authored: &BTreeMap<ProcessType, u32>) -> Self {
         let has_web = types.contains(&ProcessType::web());
         let count = |t: &ProcessType| u32::from(if has_web { t.is_web() } else { t.stays_up() });
-        Self(types.iter().map(|t| (t.clone(), count(t))).collect())
+        Self(types.iter().map(|t| (t.clone(), authored.get(t).copied().unwrap_or_else(|| count(t)))).collect())
     }
 
     /// The formation for the types of a new slug: as [`Formation::taken_over`], new ones
-    /// start at 0 (a new `web` at 1).
+    /// start as their author says, else at 0 (a new `web` at 1).
     #[must_use]
-    pub fn carried_over(&self, types: &BTreeSet<ProcessType>) -> Self {
+    pub fn carried_over(&self, types: &BTreeSet<ProcessType>, authored: &BTreeMap<ProcessType, u32>) -> Self {
         if self.0.is_empty() {
-            return Self::first(types);
+            return Self::first(types, authored);
         }
-        self.taken_over(&Self(types.iter().map(|t| (t.clone(), u32::from(t.is_web()))).collect()))
+        let count = |t: &ProcessType| authored.get(t).copied().unwrap_or_else(|| u32::from(t.is_web()));
+        self.taken_over(&Self(types.iter().map(|t| (t.clone(), count(t))).collect()))
     }
 
     /// This one with the types of another, a release's: those that stay keep the count
@@ -108,15 +110,25 @@ mod tests {
 
     #[test]
     fn a_first_deploy_runs_web_or_else_everything_that_stays_up() {
-        let counts = |names: &[&str]| Formation::first(&set(names)).0.values().copied().collect::<Vec<_>>();
+        let counts = |names: &[&str]| Formation::first(&set(names), &BTreeMap::new()).0.values().copied().collect::<Vec<_>>();
         assert_eq!(counts(&["bot", "web"]), [0, 1]);
         assert_eq!(counts(&["clock", "release", "worker"]), [1, 0, 1]);
     }
 
     #[test]
+    fn an_author_says_how_many_there_are_until_a_person_does() {
+        let authored = [("web", 2), ("bot", 1), ("none", 4)].map(|(t, n)| (t.parse().expect("type"), n)).into();
+        let shown = |formation: Formation| formation.0.into_iter().map(|(t, n)| format!("{t}={n}")).collect::<Vec<_>>();
+        let first = Formation::default().carried_over(&set(&["clock", "web"]), &authored);
+        assert_eq!(shown(first.clone()), ["clock=0", "web=2"]);
+        let scaled = Formation([("clock".parse().expect("type"), 1), ("web".parse().expect("type"), 5)].into());
+        assert_eq!(shown(scaled.carried_over(&set(&["bot", "clock", "web"]), &authored)), ["bot=1", "clock=1", "web=5"]);
+    }
+
+    #[test]
     fn a_new_slug_keeps_the_counts_of_the_types_it_knows() {
         let old = Formation([("web".parse().expect("type"), 3), ("gone".parse().expect("type"), 1)].into());
-        let new = old.carried_over(&set(&["new", "web"]));
+        let new = old.carried_over(&set(&["new", "web"]), &BTreeMap::new());
         assert_eq!(new.0.into_iter().map(|(t, n)| (t.to_string(), n)).collect::<Vec<_>>(), [("new".to_owned(), 0), ("web".to_owned(), 3)]);
     }
 

@@ -131,7 +131,7 @@ impl Job {
         let new = NewSlug { slug: slug.id, bytes: slug.bytes, manifest: slug.manifest.clone() };
         store.insert_slug(number, new, self.control.services.now_unix_ms()).await?;
         let types = slug.manifest.commands.keys().cloned().collect();
-        let formation = store.formation(number).await?.carried_over(&types);
+        let formation = store.formation(number).await?.carried_over(&types, &slug.manifest.app_json.formation);
         let (config_version, _) = store.current_config(number).await?;
         let commit = self.commit.clone();
         let cause = if self.rebuild { Cause::Rebuild { commit } } else { Cause::Deploy { commit } };

@@ -60,7 +60,8 @@ impl Control {
             return Err(failure.why(target.failure.unwrap_or_default()).fix("pick one that did: `paas releases`"));
         }
         let slug = self.slug_of(number, target.release.slug).await?;
-        let formation = store.formation(number).await?.carried_over(&slug.manifest.commands.keys().cloned().collect());
+        let types = slug.manifest.commands.keys().cloned().collect();
+        let formation = store.formation(number).await?.carried_over(&types, &slug.manifest.app_json.formation);
         let cause = Cause::Rollback { to };
         let release = self.insert_candidate(&app, slug.id, target.release.config_version, formation, cause, ask.actor.name()).await?;
         let version = release.version;
