@@ -2,16 +2,16 @@
 //! observations. It knows no path, pid, uid or port.
 //!
 //! ```text
-//! ReleasePhase ─ok─▶ Prepare ─new web ready─▶ Handover ─new others ready─▶ Flip ─stored─▶ Done
+//! Phases ──────ok──▶ Prepare ─new web ready─▶ Handover ─new others ready─▶ Flip ─stored─▶ Done
 //!      │ failed         │ crash, timeout          │                          │ not stored
 //!      ▼                ▼                         ▼                          ▼
 //!    Failed ◀───────────┴──── new retires, old serves in full again ─────────┘
 //! ```
-//! Steps that have nothing to do are passed at once: no `release:` line, no web, no
-//! other process types.
+//! Steps that have nothing to do are passed at once: no phases (`release:`, then
+//! `predeploy`), no web, no other process types.
 
 use model::engine::{AppObserved, InstanceObserved, InstancePhase, LastEnd, ReleaseMode};
-use model::{Formation, ProcessType, ReleaseVersion};
+use model::{Formation, ProcessType, ReleaseVersion, SlugManifest};
 use std::collections::BTreeSet;
 
 /// One switch.
@@ -37,17 +37,64 @@ pub struct RolloutPlan {
     pub new_formation: Formation,
     /// Types that may run in both at once.
     pub overlap: BTreeSet<ProcessType>,
-    /// Whether to run the `release:` line first.
-    pub release_phase: bool,
+    /// Commands that run one after the other before anything starts.
+    pub phases: Vec<Phase>,
     /// Refuse the candidate if its `/` answers 5xx: the old release's did not. The engine
     /// asks a candidate that answers 5xx for a while before it calls it ready.
     pub refuse_5xx: bool,
 }
 
+/// A command of the author's that a deploy runs once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// The Procfile's `release:` line.
+    Release,
+    /// `scripts.predeploy` of app.json.
+    Predeploy,
+    /// `scripts.dokku.postdeploy`, once the new release serves.
+    Postdeploy,
+    /// `scripts.postdeploy`, once the app's first release serves.
+    FirstPostdeploy,
+}
+
+impl Phase {
+    /// Its name for people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Release => "release phase",
+            Self::Predeploy => "predeploy",
+            Self::Postdeploy => "postdeploy",
+            Self::FirstPostdeploy => "first postdeploy",
+        }
+    }
+
+    /// The process type that it has in logs.
+    pub fn process_type(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Predeploy => "predeploy",
+            Self::Postdeploy | Self::FirstPostdeploy => "postdeploy",
+        }
+    }
+
+    /// What it runs, if the author wants it.
+    pub fn command(self, manifest: &SlugManifest) -> Option<&str> {
+        let scripts = &manifest.app_json;
+        match self {
+            Self::Release => manifest.commands.get(&ProcessType::release()),
+            Self::Predeploy => scripts.predeploy.as_ref(),
+            Self::Postdeploy => scripts.postdeploy.as_ref(),
+            Self::FirstPostdeploy => scripts.first_postdeploy.as_ref(),
+        }
+        .map(String::as_str)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     NotStarted,
-    ReleasePhase,
+    /// The phase of this index runs.
+    Phase(usize),
     Prepare,
     Handover,
     Flip,
@@ -60,8 +107,8 @@ enum Step {
 pub enum RolloutEvent<'a> {
     /// Begin.
     Start,
-    /// The release phase ended; `Err` says how it failed.
-    ReleasePhaseEnded(Result<(), String>),
+    /// The phase that ran has ended; `Err` says how it failed.
+    PhaseEnded(Result<(), String>),
     /// The app as the engine sees it.
     Observed(&'a AppObserved),
     /// The flip is stored; `Err` says why not.
@@ -73,8 +120,8 @@ pub enum RolloutEvent<'a> {
 /// What a rollout asks for, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RolloutAction {
-    /// Run the release phase.
-    RunReleasePhase,
+    /// Run this phase.
+    RunPhase(Phase),
     /// Set both modes.
     SetModes {
         /// Of the old release, if there is one.
@@ -123,7 +170,7 @@ impl Rollout {
 
     /// Other counts, as long as nothing was started; false if it is too late for that.
     pub fn replan(&mut self, old_formation: Formation, new_formation: Formation) -> bool {
-        let early = matches!(self.step, Step::NotStarted | Step::ReleasePhase);
+        let early = matches!(self.step, Step::NotStarted | Step::Phase(_));
         if early {
             self.plan.old_formation = old_formation;
             self.plan.new_formation = new_formation;
@@ -134,17 +181,13 @@ impl Rollout {
     /// What to do now.
     pub fn on_event(&mut self, event: RolloutEvent<'_>) -> Vec<RolloutAction> {
         match (self.step, event) {
-            (Step::NotStarted, RolloutEvent::Start) if self.plan.release_phase => {
-                self.step = Step::ReleasePhase;
-                vec![RolloutAction::RunReleasePhase]
-            }
-            (Step::NotStarted, RolloutEvent::Start) => self.prepare(),
-            (Step::ReleasePhase, RolloutEvent::ReleasePhaseEnded(ended)) => match (self.cancelled.take(), ended) {
+            (Step::NotStarted, RolloutEvent::Start) => self.phase(0),
+            (Step::Phase(index), RolloutEvent::PhaseEnded(ended)) => match (self.cancelled.take(), ended) {
                 (Some(why), _) | (None, Err(why)) => self.fail(why),
-                (None, Ok(())) => self.prepare(),
+                (None, Ok(())) => self.phase(index + 1),
             },
             // Two release phases at once could be two migrations at once.
-            (Step::ReleasePhase, RolloutEvent::Cancelled(why)) => {
+            (Step::Phase(_), RolloutEvent::Cancelled(why)) => {
                 self.cancelled = Some(why);
                 Vec::new()
             }
@@ -158,6 +201,12 @@ impl Rollout {
             // A late report, or a cancel after the flip was asked for.
             _ => Vec::new(),
         }
+    }
+
+    fn phase(&mut self, index: usize) -> Vec<RolloutAction> {
+        let Some(phase) = self.plan.phases.get(index) else { return self.prepare() };
+        self.step = Step::Phase(index);
+        vec![RolloutAction::RunPhase(*phase)]
     }
 
     fn prepare(&mut self) -> Vec<RolloutAction> {

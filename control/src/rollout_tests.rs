@@ -17,7 +17,7 @@ fn rollout(old: Option<&[(&str, u32)]>, new: &[(&str, u32)], release_phase: bool
         new: NEW,
         new_formation: formation(new),
         overlap: [ProcessType::web()].into(),
-        release_phase,
+        phases: if release_phase { vec![Phase::Release, Phase::Predeploy] } else { vec![] },
         refuse_5xx: old.is_some(),
     })
 }
@@ -106,9 +106,19 @@ fn a_crash_before_the_flip_brings_the_old_release_back_in_full() {
 #[test]
 fn a_failed_release_phase_starts_nothing() {
     let mut rollout = rollout(Some(&[("web", 1)]), &[("web", 1)], true);
-    assert_eq!(rollout.on_event(RolloutEvent::Start), [RolloutAction::RunReleasePhase]);
-    let actions = rollout.on_event(RolloutEvent::ReleasePhaseEnded(Err("release exited 1".to_owned())));
+    assert_eq!(rollout.on_event(RolloutEvent::Start), [RolloutAction::RunPhase(Phase::Release)]);
+    let actions = rollout.on_event(RolloutEvent::PhaseEnded(Err("release exited 1".to_owned())));
     assert_eq!(actions, [RolloutAction::Failed("release exited 1".to_owned())]);
+}
+
+#[test]
+fn a_predeploy_follows_the_release_phase_and_nothing_starts_before_its_end() {
+    let mut rollout = rollout(Some(&[("web", 1)]), &[("web", 1)], true);
+    rollout.on_event(RolloutEvent::Start);
+    assert_eq!(rollout.on_event(RolloutEvent::PhaseEnded(Ok(()))), [RolloutAction::RunPhase(Phase::Predeploy)]);
+    assert!(see(&mut rollout, &[("web.1", OLD, Ready)]).is_empty());
+    let actions = rollout.on_event(RolloutEvent::PhaseEnded(Ok(())));
+    assert_eq!(actions.last(), Some(&modes(ReleaseMode::Serve, ReleaseMode::Prepare)));
 }
 
 #[test]
@@ -117,7 +127,7 @@ fn a_cancelled_release_phase_is_waited_for_however_it_ends() {
         let mut rollout = rollout(Some(&[("web", 1)]), &[("web", 1)], true);
         rollout.on_event(RolloutEvent::Start);
         assert_eq!(rollout.on_event(RolloutEvent::Cancelled("cancelled".to_owned())), []);
-        let actions = rollout.on_event(RolloutEvent::ReleasePhaseEnded(ended));
+        let actions = rollout.on_event(RolloutEvent::PhaseEnded(ended));
         assert_eq!(actions, [RolloutAction::Failed("cancelled".to_owned())]);
     }
 }

@@ -6,7 +6,7 @@
 //!                                   └──── AppObserved ──┘
 //! ```
 
-mod release_phase;
+pub(crate) mod phases;
 mod restarts;
 mod routing;
 mod switching;
@@ -58,7 +58,7 @@ pub struct SwitchRequest {
     pub formation: Formation,
     /// Values of add-ons, looked up just now.
     pub addon_env: ConfigVars,
-    /// Whether the `release:` line runs first.
+    /// Whether the `release:` line and `predeploy` run first.
     pub release_phase: bool,
     /// Whether it may answer 5xx where the release before did not.
     pub accept_5xx: bool,
@@ -79,8 +79,8 @@ pub enum AppCommand {
     Restart(Option<String>, oneshot::Sender<Result<Vec<String>, Failure>>),
     /// Stop everything, take the routes away, answer when nothing is left, and end.
     Close(oneshot::Sender<()>),
-    /// From the task's own helper: the release phase ended.
-    ReleasePhaseEnded(ReleaseVersion, Result<(), String>),
+    /// From the task's own helper: a phase ended.
+    PhaseEnded(ReleaseVersion, Result<(), String>),
 }
 
 /// What others may look at.

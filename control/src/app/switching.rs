@@ -5,11 +5,12 @@ use std::collections::VecDeque;
 use api::{Failure, Kind};
 use model::engine::ReleaseMode;
 use model::text::milliseconds;
-use model::{Formation, ProcessType, ReleaseVersion};
+use model::{Formation, ReleaseVersion};
 use tokio::sync::{oneshot, watch};
 
 use super::SwitchRequest;
 use super::task::{AppTask, InPlay};
+use crate::app::phases::phases_before;
 use crate::limits::{REFUSAL_LINE_CHARS_MAX, REFUSAL_LINES_MAX};
 use crate::rollout::{Rollout, RolloutAction, RolloutEvent, RolloutPlan, Told};
 use crate::seams::Lines;
@@ -20,7 +21,7 @@ pub(super) struct Switching {
     pub(super) lines: Lines,
     cancel: watch::Receiver<Option<String>>,
     cancelled: bool,
-    /// Dropped when the release phase should end.
+    /// Dropped when the phase that runs should end.
     pub(super) phase_cancel: Option<oneshot::Sender<()>>,
     reply: oneshot::Sender<Result<(), Failure>>,
 }
@@ -58,7 +59,7 @@ impl AppTask {
             new: version,
             new_formation: self.unless_stopped(&request.formation),
             overlap: self.overlap.clone(),
-            release_phase: request.release_phase && request.runnable.manifest.commands.contains_key(&ProcessType::release()),
+            phases: phases_before(request.release_phase, &request.runnable.manifest),
         };
         self.addon_env = request.addon_env;
         self.releases.insert(version, InPlay { runnable: request.runnable, mode: ReleaseMode::Retire, formation: request.formation });
@@ -99,9 +100,9 @@ impl AppTask {
         self.drop_retired();
     }
 
-    pub(super) async fn release_phase_ended(&mut self, version: ReleaseVersion, result: Result<(), String>) {
+    pub(super) async fn phase_ended(&mut self, version: ReleaseVersion, result: Result<(), String>) {
         if self.switching.as_ref().is_some_and(|s| s.candidate() == version) {
-            self.advance(RolloutEvent::ReleasePhaseEnded(result)).await;
+            self.advance(RolloutEvent::PhaseEnded(result)).await;
         }
         self.drop_retired();
     }
@@ -125,7 +126,7 @@ impl AppTask {
             let Some(switching) = &mut self.switching else { return };
             match action {
                 RolloutAction::Say(told) => say(&switching.lines, switching.rollout.plan(), &told),
-                RolloutAction::RunReleasePhase => self.start_release_phase(),
+                RolloutAction::RunPhase(phase) => self.start_phase(phase),
                 RolloutAction::SetModes { old, new } => self.set_modes(old, new),
                 RolloutAction::Flip => {
                     let stored = self.flip().await;

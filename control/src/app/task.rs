@@ -123,7 +123,7 @@ impl AppTask {
                 let _ = reply.send(restarted);
             }
             AppCommand::Close(reply) => self.close(reply).await,
-            AppCommand::ReleasePhaseEnded(version, result) => self.release_phase_ended(version, result).await,
+            AppCommand::PhaseEnded(version, result) => self.phase_ended(version, result).await,
         }
     }
 
@@ -169,7 +169,7 @@ impl AppTask {
     pub(super) fn drop_retired(&mut self) {
         let observed = &self.observed;
         let before = self.releases.len();
-        // A candidate retires too until its release phase has ended.
+        // A candidate retires too until its phases have ended.
         let candidate = self.switching.as_ref().map(Switching::candidate);
         self.releases.retain(|version, in_play| {
             in_play.mode != ReleaseMode::Retire || candidate == Some(*version) || observed.of(*version).any(|i| i.run.is_some())

@@ -1,12 +1,14 @@
 //! Switching to a candidate, whatever made it: a deploy, a config change, a rollback.
 
 use api::{Failure, Kind};
-use model::{AppNumber, Release, ReleaseVersion, SlugManifest};
+use model::{AppNumber, ConfigVars, Release, ReleaseVersion, SlugManifest};
 use tokio::sync::watch;
 
+use crate::app::phases::{self, phases_after, say_phase};
 use crate::app::{AppHandle, RunnableRelease, SwitchRequest};
 use crate::control::Control;
 use crate::limits::SWITCH_MAX;
+use crate::rollout::Phase;
 use crate::seams::{Cancel, Lines, cancelled};
 use crate::store::{EventCode, StoreError};
 
@@ -14,12 +16,20 @@ use crate::store::{EventCode, StoreError};
 pub(crate) struct Switch {
     pub(crate) release: Release,
     pub(crate) manifest: SlugManifest,
-    /// Whether its `release:` line runs first.
+    /// Whether its `release:` line and its deploy scripts run.
     pub(crate) release_phase: bool,
     /// Whether it may answer 5xx where the release before did not.
     pub(crate) accept_5xx: bool,
     pub(crate) lines: Lines,
     pub(crate) cancel: Cancel,
+}
+
+/// What is left to do once the candidate serves.
+struct After {
+    phases: Vec<Phase>,
+    runnable: RunnableRelease,
+    addon_env: ConfigVars,
+    lines: Lines,
 }
 
 impl Control {
@@ -41,6 +51,12 @@ impl Control {
         let addon_env = self.addon_env(&self.services.store.app(number).await?).await?;
         let formation = switch.release.formation.clone();
         let runnable = RunnableRelease { release: switch.release, manifest: switch.manifest, config };
+        let after = After {
+            phases: phases_after(switch.release_phase, runnable.release.parent.is_none(), &runnable.manifest),
+            runnable: runnable.clone(),
+            addon_env: addon_env.clone(),
+            lines: switch.lines.clone(),
+        };
         let (give_up, cancel) = watch::channel(None);
         let (release_phase, accept_5xx, lines) = (switch.release_phase, switch.accept_5xx, switch.lines);
         let switching =
@@ -48,13 +64,38 @@ impl Control {
         tokio::pin!(switching);
         let mut caller = switch.cancel;
         // The app's own clocks (boot timeout, stop grace) end long before this one.
-        let why = tokio::select! {
-            result = &mut switching => return result,
-            () = cancelled(&mut caller) => "cancelled".to_owned(),
-            () = tokio::time::sleep(SWITCH_MAX) => format!("not ready after {} min", SWITCH_MAX.as_secs() / 60),
+        let given_up = tokio::select! {
+            result = &mut switching => Err(result),
+            () = cancelled(&mut caller) => Ok("cancelled".to_owned()),
+            () = tokio::time::sleep(SWITCH_MAX) => Ok(format!("not ready after {} min", SWITCH_MAX.as_secs() / 60)),
         };
-        give_up.send_replace(Some(why));
-        switching.await
+        match given_up {
+            Err(result) => result?,
+            Ok(why) => {
+                give_up.send_replace(Some(why));
+                switching.await?;
+            }
+        }
+        self.after_switch(app, after, caller).await;
+        Ok(())
+    }
+
+    /// The release serves, whatever comes of these: a failure is only told.
+    async fn after_switch(&self, app: &AppHandle, after: After, mut cancel: Cancel) {
+        let After { phases, runnable, addon_env, lines } = after;
+        for phase in phases {
+            say_phase(&lines, phase, &runnable.manifest);
+            let one_off = phases::one_off(&app.identity, &runnable, &addon_env, phase);
+            let ran = phases::run(&self.services, phase, one_off, lines.clone(), cancelled(&mut cancel)).await;
+            let Err(why) = ran else { continue };
+            let version = runnable.release.version;
+            let text = if why == "cancelled" { format!("{} cancelled", phase.words()) } else { why };
+            lines.problem(format!("{text}; {version} serves all the same: paas logs -a {}", app.identity.name));
+            let event = self.event_of("paas", EventCode::PostdeployFailed, format!("{version}: {text}; it serves all the same"));
+            if let Err(error) = self.services.store.record_event(Some(app.identity.number), event).await {
+                tracing::error!(%error, %version, "the failure of a postdeploy is not stored");
+            }
+        }
     }
 
     async fn record_refusal(&self, number: AppNumber, version: ReleaseVersion, failure: &Failure) {

@@ -61,6 +61,8 @@ codes! {
     ReleaseSwitched = "release.switched",
     /// A release was refused; the one before keeps serving.
     ReleaseFailed = "release.failed",
+    /// A command that runs once a release serves has failed; it serves all the same.
+    PostdeployFailed = "release.postdeploy_failed",
     /// A release that had gone live was undone by itself.
     ReleaseRolledBack = "release.rolled_back",
     /// `ps:scale`.

@@ -11,6 +11,7 @@ mod pushes;
 mod releases;
 mod repositories;
 mod routes;
+mod scripts;
 mod slugs;
 mod stopping;
 mod support;

@@ -18,8 +18,11 @@ pub struct AppJson {
     pub formation: BTreeMap<ProcessType, u32>,
     /// Runs before the new release takes traffic, after the release phase.
     pub predeploy: Option<String>,
-    /// Runs once the new release serves; its failure is only told.
+    /// Runs each time a new release serves (Dokku's); its failure is only told.
     pub postdeploy: Option<String>,
+    /// Runs when the app's first release serves, and never again (Heroku's, where it
+    /// often fills an empty database); its failure is only told.
+    pub first_postdeploy: Option<String>,
 }
 
 /// What a failing check leads to.

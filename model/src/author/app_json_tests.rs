@@ -32,7 +32,7 @@ fn every_field_of_dokku_is_read_and_comes_back_from_its_text() {
                 "worker": [{"type": "liveness", "command": ["bin/alive", "--now"]}, {"uptime": 30}, {}]
             },
             "formation": {"web": {"quantity": 2, "size": "eco"}, "worker": {"max_parallel": 1}},
-            "scripts": {"postdeploy": "bin/seed", "dokku": {"predeploy": "bin/assets"}}
+            "scripts": {"postdeploy": "bin/seed", "dokku": {"predeploy": "bin/assets", "postdeploy": "bin/tell"}}
         }"#,
     );
     let web: ProcessType = ProcessType::web();
@@ -44,7 +44,8 @@ fn every_field_of_dokku_is_read_and_comes_back_from_its_text() {
     let worker: Vec<_> = app.checks[&worker].iter().map(ToString::to_string).collect();
     assert_eq!(worker, ["`bin/alive --now`", "up for 30 s", "up for 10 s"]);
     assert_eq!(app.formation, BTreeMap::from([(web, 2)]));
-    assert_eq!((app.predeploy.as_deref(), app.postdeploy.as_deref()), (Some("bin/assets"), Some("bin/seed")));
+    assert_eq!(app.predeploy.as_deref(), Some("bin/assets"));
+    assert_eq!((app.postdeploy.as_deref(), app.first_postdeploy.as_deref()), (Some("bin/tell"), Some("bin/seed")));
     assert_eq!(parse(&app.to_json()), app);
     assert_eq!(parse("{}").to_json(), "{}");
 }

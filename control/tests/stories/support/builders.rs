@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use api::{Failure, Kind};
 use control::seams::{BoxFuture, BuildRequest, Builders, BuiltSlug, Cancel, Lines, cancelled};
+use model::author::AppJson;
 use model::{AppNumber, ConfigVars, SlugId, SlugManifest};
 use tokio::sync::watch;
 
@@ -24,6 +25,7 @@ pub(crate) enum Outcome {
 pub(crate) struct FakeBuilders {
     machine: Arc<Machine>,
     outcomes: Mutex<BTreeMap<String, Outcome>>,
+    app_jsons: Mutex<BTreeMap<String, AppJson>>,
     /// Builds wait while this is true.
     pub held: watch::Sender<bool>,
     /// Every request, as `hello 1 aaaaaaa`.
@@ -46,6 +48,7 @@ impl FakeBuilders {
         Self {
             machine,
             outcomes: Mutex::default(),
+            app_jsons: Mutex::default(),
             held: watch::Sender::new(false),
             asked: Mutex::default(),
             variables: Mutex::default(),
@@ -63,6 +66,12 @@ impl FakeBuilders {
 
     pub(crate) fn outcome(&self, commit: &str, outcome: Outcome) {
         lock(&self.outcomes).insert(commit.to_owned(), outcome);
+    }
+
+    /// The app.json of a commit.
+    pub(crate) fn app_json(&self, commit: &str, text: &str) {
+        let (app_json, _) = AppJson::parse(text.as_bytes()).expect("an app.json");
+        lock(&self.app_jsons).insert(commit.to_owned(), app_json);
     }
 
     /// A process type of a commit that does not come up.
@@ -83,7 +92,7 @@ impl FakeBuilders {
                 lines.step("Compressing slug... done, 12.4 MB");
                 let manifest = SlugManifest {
                     commands: procfile.iter().map(|(t, c)| (t.parse().expect("type"), (*c).to_owned())).collect(),
-                    app_json: model::author::AppJson::default(),
+                    app_json: lock(&self.app_jsons).get(&request.commit).cloned().unwrap_or_default(),
                     env: BTreeMap::new(),
                     path: vec![],
                     buildpack: "python".to_owned(),

@@ -1,5 +1,6 @@
 //! The engine of one server: the runner without processes.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use api::Failure;
@@ -27,6 +28,8 @@ pub(crate) struct FakeEngine {
     stir: Arc<Notify>,
     /// What the next one-offs do.
     pub one_off_end: Mutex<OneOffEnd>,
+    /// … and those of one name, such as `predeploy.1`.
+    pub one_off_ends: Mutex<BTreeMap<&'static str, OneOffEnd>>,
     /// Their commands, in order.
     pub one_offs: Mutex<Vec<String>>,
     stops: Stops,
@@ -44,6 +47,7 @@ impl FakeEngine {
             door,
             stir: Arc::default(),
             one_off_end: Mutex::new(OneOffEnd::Code(0)),
+            one_off_ends: Mutex::default(),
             one_offs: Mutex::default(),
             stops,
             preparing_held: watch::Sender::new(false),
@@ -131,7 +135,8 @@ impl Engine for FakeEngine {
             }
             OneOffOutput::Session(_) => None,
         };
-        let end = match *lock(&self.one_off_end) {
+        let own = lock(&self.one_off_ends).get(one_off.instance.name().as_str()).copied();
+        let end = match own.unwrap_or(*lock(&self.one_off_end)) {
             OneOffEnd::Code(code) => watch::Sender::new(Some(ExitStatus::Code(code))),
             OneOffEnd::UntilKilled => watch::Sender::new(None),
         };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::check::{WireCheck, read_check, write_check};
@@ -27,17 +27,14 @@ const KNOWN_ELSEWHERE: [&str; 14] = [
     "website",
 ];
 
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
 struct WireScripts {
-    #[serde(skip_serializing_if = "Option::is_none")]
     predeploy: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     postdeploy: Option<String>,
-    /// Dokku's own, which win over Heroku's.
-    #[serde(skip_serializing)]
+    /// Dokku's own: its `predeploy` wins, its `postdeploy` is another than Heroku's.
     dokku: DokkuScripts,
-    #[serde(flatten, skip_serializing)]
+    #[serde(flatten)]
     other: Map<String, Value>,
 }
 
@@ -65,7 +62,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<(AppJson, Vec<String>), AppJsonError
         match key.as_str() {
             "healthchecks" => app.checks = read_checks(value, &mut warnings)?,
             "formation" => app.formation = read_formation(value)?,
-            "scripts" => (app.predeploy, app.postdeploy) = read_scripts(value, &mut warnings)?,
+            "scripts" => read_scripts(value, &mut app, &mut warnings)?,
             known if KNOWN_ELSEWHERE.contains(&known) => {}
             unknown => warnings.push(format!("`{unknown}` is not known and does nothing")),
         }
@@ -107,20 +104,23 @@ fn read_formation(value: Value) -> Result<BTreeMap<ProcessType, u32>, AppJsonErr
     Ok(formation)
 }
 
-fn read_scripts(value: Value, warnings: &mut Vec<String>) -> Result<(Option<String>, Option<String>), AppJsonError> {
+fn read_scripts(value: Value, app: &mut AppJson, warnings: &mut Vec<String>) -> Result<(), AppJsonError> {
     let scripts: WireScripts = from("scripts", value, "{\"predeploy\": \"COMMAND\"}")?;
     warnings.extend(scripts.other.keys().map(|key| format!("`scripts.{key}` is not known and does nothing")));
-    let command = |name: &str, dokku: Option<String>, plain: Option<String>| match dokku.or(plain) {
+    app.predeploy = command("predeploy", scripts.dokku.predeploy.or(scripts.predeploy))?;
+    app.postdeploy = command("dokku.postdeploy", scripts.dokku.postdeploy)?;
+    app.first_postdeploy = command("postdeploy", scripts.postdeploy)?;
+    Ok(())
+}
+
+fn command(name: &str, command: Option<String>) -> Result<Option<String>, AppJsonError> {
+    match command {
         Some(command) if command.trim().is_empty() => Ok(None),
         Some(command) if command.len() > limits::COMMAND_BYTES_MAX || command.contains('\0') => {
             Err(AppJsonError::at(format!("scripts.{name}"), "too long, or holds a NUL".to_owned(), "move it into a script in bin/"))
         }
         command => Ok(command),
-    };
-    Ok((
-        command("predeploy", scripts.dokku.predeploy, scripts.predeploy)?,
-        command("postdeploy", scripts.dokku.postdeploy, scripts.postdeploy)?,
-    ))
+    }
 }
 
 /// Equal values give equal text, and [`parse`] reads it back without a warning.
@@ -134,9 +134,12 @@ pub(super) fn write(app: &AppJson) -> String {
         let entries = app.formation.iter().map(|(name, quantity)| (name.to_string(), json!({ "quantity": quantity })));
         whole.insert("formation".to_owned(), Value::Object(entries.collect()));
     }
-    let scripts = [("predeploy", &app.predeploy), ("postdeploy", &app.postdeploy)];
-    let scripts: Map<String, Value> =
+    let scripts = [("predeploy", &app.predeploy), ("postdeploy", &app.first_postdeploy)];
+    let mut scripts: Map<String, Value> =
         scripts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), json!(text.as_ref()?)))).collect();
+    if let Some(text) = &app.postdeploy {
+        scripts.insert("dokku".to_owned(), json!({ "postdeploy": text }));
+    }
     if !scripts.is_empty() {
         whole.insert("scripts".to_owned(), Value::Object(scripts));
     }
