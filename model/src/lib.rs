@@ -24,7 +24,7 @@ pub use formation::{Formation, ScaleChange};
 pub use instance::{InstanceId, Ordinal, RunId};
 pub use names::{AppName, AppNumber, Hostname, ProcessType, RefName};
 pub use release::{Cause, ConfigVersion, Release, ReleaseVersion};
-pub use routes::{AppRoutes, Pool, RoutedInstance};
+pub use routes::{AppRoutes, Pool, RoutedInstance, Traffic};
 pub use secret::Secret;
 pub use slug::{SlugId, SlugManifest};
 

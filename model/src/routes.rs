@@ -51,3 +51,12 @@ pub struct AppRoutes {
     /// What to do with a request.
     pub pool: Pool,
 }
+
+/// How requests have ended, as the router counts them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Requests that have ended, however.
+    pub requests: u64,
+    /// Those of them that were answered with 5xx, by an instance or in its stead.
+    pub errors: u64,
+}

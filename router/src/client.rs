@@ -15,14 +15,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use model::{AppName, AppRoutes, RunId};
+use model::{AppName, AppRoutes, RunId, Traffic};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::limits;
 use crate::protocol::TroubleKind;
-use desired::Desired;
+use desired::{Answer, Desired, Question};
 
 /// What a router tells on its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -198,13 +198,29 @@ impl RouterClient {
 
     /// How long ago a byte of this run last went through the connected router.
     pub async fn last_byte(&self, run: &RunId) -> Option<Duration> {
+        match self.ask(Question::LastByte(run.clone())).await? {
+            Answer::LastByte(age) => age,
+            Answer::Traffic(_) => None,
+        }
+    }
+
+    /// How the requests of each run of an app have ended, as the connected router counts
+    /// them; `None` if it does not tell.
+    pub async fn traffic(&self, app: &AppName) -> Option<BTreeMap<RunId, Traffic>> {
+        match self.ask(Question::Traffic(app.clone())).await? {
+            Answer::Traffic(runs) => Some(runs),
+            Answer::LastByte(_) => None,
+        }
+    }
+
+    async fn ask(&self, question: Question) -> Option<Answer> {
         self.inner.view.borrow().current?;
         let (answer, answered) = oneshot::channel();
-        let query = self.inner.lock().ask(run.clone(), answer)?;
+        let query = self.inner.lock().ask(question, answer)?;
         self.inner.changed.send_replace(());
-        let age = timeout(Duration::from_millis(limits::QUESTION_MS), answered).await;
+        let answer = timeout(Duration::from_millis(limits::QUESTION_MS), answered).await;
         self.inner.lock().forget(query);
-        age.ok()?.ok()?
+        answer.ok()?.ok()
     }
 }
 

@@ -102,6 +102,10 @@ fn handle(frame: FromServer, shared: &Shared, doors: &Doors) {
             let age_ms = age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
             shared.surroundings.outlet.send(FromRouter::LastByte { query, age_ms });
         }
+        FromServer::Traffic { query, app } => {
+            let runs = app.parse().map(|app| routes.traffic(&app)).unwrap_or_default();
+            shared.surroundings.outlet.send(FromRouter::Traffic { query, runs });
+        }
         // `Listen` was handled where its descriptor is; the others say nothing to us.
         FromServer::Listen { .. } | FromServer::Hello { .. } | FromServer::Unknown => {}
     }

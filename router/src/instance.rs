@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::limits;
 use crate::outlet::Outlet;
-use crate::protocol::{FromRouter, TroubleKind};
+use crate::protocol::{FromRouter, TroubleKind, WireTraffic};
 
 /// In `gate`: no longer in the table. The other bits count requests.
 const RETIRED: u64 = 1 << 63;
@@ -56,6 +56,8 @@ pub(crate) struct Instance {
     gate: AtomicU64,
     last_byte_ms: AtomicU64,
     last_trouble_ms: AtomicU64,
+    requests: AtomicU64,
+    errors: AtomicU64,
     unanswered: AtomicUsize,
     last_answer_ms: AtomicU64,
     unused: Mutex<Vec<(TcpStream, u64)>>,
@@ -72,6 +74,8 @@ impl Instance {
             gate: AtomicU64::new(0),
             last_byte_ms: AtomicU64::new(0),
             last_trouble_ms: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
             unanswered: AtomicUsize::new(0),
             last_answer_ms: AtomicU64::new(0),
             unused: Mutex::new(Vec::new()),
@@ -150,6 +154,21 @@ impl Instance {
         if due && self.last_trouble_ms.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             self.surroundings.outlet.send(FromRouter::Trouble { run: (&self.run).into(), kind });
         }
+    }
+
+    /// A request to it has ended.
+    pub(crate) fn count(&self, status: Option<u16>) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        if status.is_some_and(|status| status >= 500) {
+            self.errors.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How its requests have ended so far.
+    pub(crate) fn traffic(&self) -> WireTraffic {
+        // Errors first: never more of them than requests.
+        let errors = self.errors.load(Ordering::Relaxed);
+        WireTraffic { run: (&self.run).into(), requests: self.requests.load(Ordering::Relaxed), errors }
     }
 
     /// A new connection waits for its first byte.

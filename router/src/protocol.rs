@@ -76,6 +76,13 @@ pub enum FromServer {
         /// The run.
         run: WireRun,
     },
+    /// Asks how the requests of an app have ended so far.
+    Traffic {
+        /// Names the answer.
+        query: u64,
+        /// The app.
+        app: String,
+    },
     /// A frame of a newer version.
     #[serde(other)]
     Unknown,
@@ -121,6 +128,13 @@ pub enum FromRouter {
         /// Milliseconds since the last byte; none if there was none or the run is unknown.
         age_ms: Option<u64>,
     },
+    /// Answers `Traffic`.
+    Traffic {
+        /// The query's name.
+        query: u64,
+        /// The app's runs, in the table or still busy.
+        runs: Vec<WireTraffic>,
+    },
     /// A request had trouble with this run.
     Trouble {
         /// The run.
@@ -160,6 +174,17 @@ pub struct WireRun {
     pub version: u32,
     /// Its number.
     pub number: u64,
+}
+
+/// How the requests of a run have ended since the router knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireTraffic {
+    /// The run.
+    pub run: WireRun,
+    /// Requests that have ended, however.
+    pub requests: u64,
+    /// Those of them that were answered with 5xx, by it or in its stead.
+    pub errors: u64,
 }
 
 /// [`AppRoutes`] on the wire.
@@ -328,6 +353,7 @@ mod tests {
             FromServer::Listen { app: "hello".into() },
             FromServer::Unlisten { app: "hello".into() },
             FromServer::LastByte { query: 9, run: run.clone() },
+            FromServer::Traffic { query: 10, app: "hello".into() },
         ];
         let router = [
             FromRouter::Hello { version: 1, pid: 77, listens: vec!["hello".into()] },
@@ -335,6 +361,7 @@ mod tests {
             FromRouter::Idle { run: run.clone() },
             FromRouter::Refused { seq: 2, why: "no".into() },
             FromRouter::LastByte { query: 9, age_ms: Some(5) },
+            FromRouter::Traffic { query: 10, runs: vec![WireTraffic { run: run.clone(), requests: 20, errors: 5 }] },
             FromRouter::Trouble { run, kind: TroubleKind::Left },
             FromRouter::Leaving,
         ];

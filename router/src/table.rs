@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::instance::{Instance, Surroundings};
 use crate::limits;
+use crate::protocol::WireTraffic;
 
 /// What to do with a request of an app, with live runs.
 #[derive(Debug)]
@@ -175,6 +176,13 @@ impl Routes {
     /// A run, in the table or still busy.
     pub(crate) fn run(&self, run: &RunId) -> Option<Arc<Instance>> {
         self.lock().runs.get(run).and_then(Weak::upgrade)
+    }
+
+    /// How the requests of an app have ended, for each run in the table or still busy.
+    pub(crate) fn traffic(&self, app: &AppName) -> Vec<WireTraffic> {
+        let known = self.lock();
+        let runs = known.runs.iter().filter(|(run, _)| run.instance.app == *app);
+        runs.filter_map(|(_, run)| run.upgrade()).map(|instance| instance.traffic()).collect()
     }
 
     /// Runs out of the table that still have requests.

@@ -297,6 +297,9 @@ impl Visit<'_> {
     }
 
     fn log(&self, failure: Option<&Failure>, status: Option<u16>, bytes: u64) {
+        if let Some(ticket) = &self.ticket {
+            ticket.instance.count(status);
+        }
         let record = Record {
             error: failure.map(|failure| (failure::log_code(failure), failure.words)),
             method: self.request.method(),

@@ -5,13 +5,27 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{AppName, AppRoutes, RunId};
+use model::{AppName, AppRoutes, RunId, Traffic};
 use tokio::sync::oneshot;
 
 use crate::limits;
 use crate::protocol::FromServer;
 
-type Answer = oneshot::Sender<Option<Duration>>;
+/// What a router is asked.
+#[derive(Debug, Clone)]
+pub(super) enum Question {
+    /// How long ago the last byte of a run was seen.
+    LastByte(RunId),
+    /// How the requests of an app have ended.
+    Traffic(AppName),
+}
+
+/// What it answers.
+#[derive(Debug)]
+pub(super) enum Answer {
+    LastByte(Option<Duration>),
+    Traffic(BTreeMap<RunId, Traffic>),
+}
 
 /// What should be served. Each change has a number; a session remembers how far it is.
 #[derive(Debug, Default)]
@@ -24,7 +38,7 @@ pub(super) struct Desired {
     whole_below: u64,
     ports: BTreeMap<AppName, (u64, Option<Arc<OwnedFd>>)>,
     ports_changes: u64,
-    queries: BTreeMap<u64, (RunId, Answer)>,
+    queries: BTreeMap<u64, (Question, oneshot::Sender<Answer>)>,
     query: u64,
 }
 
@@ -91,12 +105,12 @@ impl Desired {
     }
 
     /// `None` when too many questions are open.
-    pub(super) fn ask(&mut self, run: RunId, answer: Answer) -> Option<u64> {
+    pub(super) fn ask(&mut self, question: Question, answer: oneshot::Sender<Answer>) -> Option<u64> {
         if self.queries.len() >= limits::EVENTS_WAITING_MAX {
             return None;
         }
         self.query += 1;
-        self.queries.insert(self.query, (run, answer));
+        self.queries.insert(self.query, (question, answer));
         Some(self.query)
     }
 
@@ -104,10 +118,10 @@ impl Desired {
         self.queries.remove(&query);
     }
 
-    pub(super) fn answer(&mut self, query: u64, age: Option<Duration>) {
-        if let Some((_, answer)) = self.queries.remove(&query) {
+    pub(super) fn answer(&mut self, query: u64, answer: Answer) {
+        if let Some((_, asked)) = self.queries.remove(&query) {
             // Whoever asked may have given up.
-            let _ = answer.send(age);
+            let _ = asked.send(answer);
         }
     }
 
@@ -139,7 +153,12 @@ impl Desired {
             }
         }
         let queries = self.queries.range(progress.query + 1..);
-        sayings.extend(queries.map(|(query, (run, _))| plain(FromServer::LastByte { query: *query, run: run.into() })));
+        sayings.extend(queries.map(|(query, (question, _))| {
+            plain(match question {
+                Question::LastByte(run) => FromServer::LastByte { query: *query, run: run.into() },
+                Question::Traffic(app) => FromServer::Traffic { query: *query, app: app.to_string() },
+            })
+        }));
         // Without a table nothing counts as said.
         let seq = if self.known { self.seq } else { 0 };
         *progress = Progress { seq, ports_changes: self.ports_changes, query: self.query };

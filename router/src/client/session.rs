@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use model::{AppName, RunId};
+use model::{AppName, RunId, Traffic};
 use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
-use super::desired::Progress;
+use super::desired::{Answer, Progress};
 use super::{Inner, RouterEvent, Seen};
 use crate::control::Chain;
 use crate::frames::{ConversationError, Inbox, send};
@@ -174,7 +174,14 @@ impl Reader<'_> {
                 }
             }
             FromRouter::Refused { seq, why } => self.refused(seq, why),
-            FromRouter::LastByte { query, age_ms } => self.inner.lock().answer(query, age_ms.map(Duration::from_millis)),
+            FromRouter::LastByte { query, age_ms } => {
+                self.inner.lock().answer(query, Answer::LastByte(age_ms.map(Duration::from_millis)));
+            }
+            FromRouter::Traffic { query, runs } => {
+                let runs =
+                    runs.iter().filter_map(|of| Some((run_of(&of.run)?, Traffic { requests: of.requests, errors: of.errors }))).collect();
+                self.inner.lock().answer(query, Answer::Traffic(runs));
+            }
             FromRouter::Trouble { run, kind } => {
                 if let Some(run) = run_of(&run) {
                     self.inner.tell(RouterEvent::Trouble { run, kind });

@@ -1,9 +1,9 @@
 //! What goes through, and as what.
 
-use model::Pool;
+use model::{Pool, RoutedInstance};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{App, Front, Wire, field, get, hurried, listening};
+use crate::support::{App, Front, Wire, field, get, hurried, listening, run, within};
 
 /// Sends raw bytes and gives the status of the answer, 0 if there was none.
 async fn status_of(front: &Front, request: &str) -> u16 {
@@ -287,4 +287,32 @@ async fn each_request_leaves_one_line_in_herokus_format() {
         "{}",
         lines[1]
     );
+}
+
+#[tokio::test]
+async fn each_run_s_requests_and_5xx_are_counted_and_told_when_asked() {
+    let front = Front::with(hurried()).await;
+    let (well, ill, silent) =
+        (App::saying("fine").await, App::answering("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n").await, App::silent().await);
+    let hello = "hello".parse().expect("a name");
+    for (number, port, visits, errors) in [(1, well.port, 3, 0), (2, ill.port, 2, 2), (3, silent.port, 1, 1)] {
+        front.route("hello", Pool::Serve(vec![RoutedInstance { run: run("hello", number), port }])).await;
+        for _ in 0..visits {
+            front.get("hello").await;
+        }
+        // A request is counted when it is over, which its client may see a moment earlier.
+        let told = within("the count", async {
+            loop {
+                let told = front.client.traffic(&hello).await.expect("an answer");
+                match told.get(&run("hello", number)) {
+                    Some(traffic) if traffic.requests == visits => break *traffic,
+                    _ => {}
+                }
+            }
+        })
+        .await;
+        assert_eq!((told.requests, told.errors), (visits, errors));
+    }
+    let other = front.client.traffic(&"other".parse().expect("a name")).await.expect("an answer");
+    assert!(other.is_empty(), "{other:?}");
 }
