@@ -19,6 +19,8 @@ mod starting;
 pub mod store;
 pub mod story;
 pub mod turns;
+pub mod watch;
+mod watching;
 mod work;
 
 pub use control::{Control, ControlSettings};

@@ -45,3 +45,18 @@ pub const WIPE_MAX: Duration = Duration::from_mins(2);
 pub const REFUSAL_LINE_CHARS_MAX: usize = 400;
 /// How much of a wrong word a failure repeats, in characters.
 pub const SHOWN_WORD_CHARS_MAX: usize = 60;
+
+/// A release that went live is watched for this long.
+pub const WATCH_MAX: Duration = Duration::from_mins(1);
+/// When the router is asked how its requests ended, in seconds after the switch.
+pub const WATCH_READS_S: [u64; 9] = [2, 5, 10, 15, 20, 30, 40, 50, 60];
+/// Fewer requests than these say nothing about a release.
+pub const WATCH_REQUESTS_MIN: u64 = 20;
+/// So many of them answered with 5xx undo it, in percent, …
+pub const WATCH_ERRORS_PERCENT_MIN: u64 = 25;
+/// … if of the release before it was less than this, in percent.
+pub const WATCH_ERRORS_BEFORE_PERCENT_MAX: u64 = 5;
+/// So many restarts that nobody asked for are a crash loop.
+pub const CRASH_LOOP_RESTARTS: u32 = 3;
+/// Releases among which the last one is looked for that people made.
+pub const UNDONE_AMONG_RELEASES_MAX: usize = 20;

@@ -1,13 +1,14 @@
 //! Small steps between the store and the rest of control.
 
 use api::Failure;
-use model::{AppNumber, RefName, SlugId};
+use model::{AppNumber, Cause, RefName, SlugId};
 
 use crate::app::AppHandle;
 use crate::control::Control;
-use crate::limits::GARBAGE_AGE_MIN_MS;
+use crate::limits::{GARBAGE_AGE_MIN_MS, UNDONE_AMONG_RELEASES_MAX};
 use crate::seams::BuiltSlug;
-use crate::store::{EventCode, NewEvent, NewPush, PushNumber};
+use crate::store::{EventCode, NewEvent, NewPush, PushNumber, ReleaseRecord, ReleaseState};
+use crate::watching::undone_note;
 
 impl Control {
     /// A slug of an app with what it says of itself.
@@ -37,9 +38,14 @@ impl Control {
     /// What the author should know before this push: the last release that went live was
     /// undone meanwhile.
     pub async fn note_before_push(&self, app: &AppHandle) -> Option<String> {
-        let newest = self.services.store.list_releases(app.identity.number, 1).await.ok()?.into_iter().next()?;
-        let undone = newest.switched_unix_ms.is_some() && newest.state == crate::store::ReleaseState::Failed;
-        undone.then(|| format!("{} was rolled back by itself since: {}", newest.release.version, newest.failure.unwrap_or_default()))
+        Some(undone_note(&self.undone(app.identity.number).await.ok()??))
+    }
+
+    /// The last release that people made and that went live, if it was undone by itself.
+    pub(crate) async fn undone(&self, number: AppNumber) -> Result<Option<ReleaseRecord>, Failure> {
+        let newest = self.services.store.list_releases(number, UNDONE_AMONG_RELEASES_MAX).await?;
+        let went_live = |r: &ReleaseRecord| r.switched_unix_ms.is_some() && !matches!(r.release.cause, Cause::Rollback { .. });
+        Ok(newest.into_iter().find(went_live).filter(|record| record.state == ReleaseState::Failed))
     }
 
     /// A push is about to be deployed. Written down first, so that a server killed before

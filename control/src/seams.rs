@@ -1,7 +1,7 @@
 //! What control needs from the world, each as one small trait. `paas` implements them
 //! with the runner, the builder, the router and PostgreSQL; tests with fakes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use api::Failure;
 use api::git::Verb;
 use api::logs::{Line, Logs};
 use model::engine::{AppObserved, AppTarget, OneOff};
-use model::{AppName, AppNumber, AppRoutes, ConfigVars, ExitStatus, Formation, RunId, Secret, SlugId, SlugManifest};
+use model::{AppName, AppNumber, AppRoutes, ConfigVars, ExitStatus, Formation, RunId, Secret, SlugId, SlugManifest, Traffic};
 use tokio::sync::{mpsc, watch};
 
 /// A boxed future, so that the traits can be used behind `dyn`.
@@ -195,6 +195,8 @@ pub trait FrontDoor: Send + Sync {
     /// Resolves once every router has applied the last routes and has nothing in flight
     /// to this run. A router that is gone counts as drained.
     fn idle(&self, run: &RunId) -> BoxFuture<'_, ()>;
+    /// How the requests of each run of an app have ended; `None` if nobody can tell.
+    fn traffic(&self, app: &AppName) -> BoxFuture<'_, Option<BTreeMap<RunId, Traffic>>>;
 }
 
 /// The database of an app.

@@ -7,7 +7,7 @@ use model::ReleaseVersion;
 
 use crate::app::AppIdentity;
 use crate::seams::{AppLogs, Builders, Databases, Engine, FrontDoor, Host, LoginKeys, Repositories};
-use crate::store::{EventCode, NewEvent, Store};
+use crate::store::{EventCode, NewEvent, Store, Undone};
 use crate::story::Told;
 
 /// The seams, the store and the clock.
@@ -65,9 +65,19 @@ impl Services {
     }
 
     /// THE flip: one transaction moves `app.current`, promotes its config and writes the event.
-    pub async fn store_switch(&self, identity: &AppIdentity, version: ReleaseVersion) -> Result<(), String> {
-        let event = NewEvent::new(self.now_unix_ms(), "paas", EventCode::ReleaseSwitched, format!("traffic switched to {version}"));
-        let stored = self.store.switch_release(identity.number, version, event).await;
+    pub async fn store_switch(&self, identity: &AppIdentity, version: ReleaseVersion, undo: Option<Undone>) -> Result<(), String> {
+        let now = self.now_unix_ms();
+        let stored = match undo {
+            None => {
+                let event = NewEvent::new(now, "paas", EventCode::ReleaseSwitched, format!("traffic switched to {version}"));
+                self.store.switch_release(identity.number, version, event).await
+            }
+            Some(undone) => {
+                let text = format!("{} was rolled back by itself, {version} serves: {}", undone.version, undone.why);
+                let event = NewEvent::new(now, "paas", EventCode::ReleaseRolledBack, text);
+                self.store.switch_back(identity.number, version, undone, event).await
+            }
+        };
         stored.map(|_| ()).map_err(|error| format!("the switch could not be stored: {error}"))
     }
 }

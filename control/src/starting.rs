@@ -9,6 +9,7 @@ use crate::app::{AppHandle, AppStart, RunnableRelease};
 use crate::control::{Control, ControlSettings};
 use crate::services::Services;
 use crate::store::{App, EventCode};
+use crate::watching::undone_note;
 
 impl Control {
     /// Starts with what the store holds: what an earlier server left half done is
@@ -23,7 +24,9 @@ impl Control {
             {
                 tracing::error!(app = %app.name, %failure, "an event is not stored");
             }
-            control.insert(AppHandle::start(&control.services, start));
+            let handle = AppHandle::start(&control.services, start);
+            control.insert(handle.clone());
+            control.watch_on(&app, &handle).await;
             // An earlier server may have been killed while it made this one.
             if app.current.is_none()
                 && let Err(failure) = control.make_places(app.number).await
@@ -79,6 +82,7 @@ impl Control {
             overlap: [ProcessType::web()].into(),
             adopting,
             trouble: None,
+            note: self.undone(app.number).await?.as_ref().map(undone_note),
         })
     }
 
@@ -100,6 +104,7 @@ impl Control {
             overlap: [ProcessType::web()].into(),
             adopting,
             trouble: Some(format!("not started: {failure}{why}")),
+            note: None,
         })
     }
 

@@ -22,3 +22,4 @@ mod releases;
 mod ssh;
 mod surviving;
 mod switching;
+mod watching;

@@ -24,6 +24,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use crate::limits::APP_MAILBOX_COMMANDS_MAX;
 use crate::seams::Lines;
 use crate::services::Services;
+use crate::store::Undone;
 
 /// What stays the same while an app lives under one name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +63,8 @@ pub struct SwitchRequest {
     pub release_phase: bool,
     /// Whether it may answer 5xx where the release before did not.
     pub accept_5xx: bool,
+    /// The release that it undoes.
+    pub undo: Option<Undone>,
     /// Where progress goes.
     pub lines: Lines,
     /// Holds why, once nobody wants it any more.
@@ -79,6 +82,8 @@ pub enum AppCommand {
     Restart(Option<String>, oneshot::Sender<Result<Vec<String>, Failure>>),
     /// Stop everything, take the routes away, answer when nothing is left, and end.
     Close(oneshot::Sender<()>),
+    /// Something about a release that people should see as long as it serves.
+    Note(ReleaseVersion, String),
     /// From the task's own helper: a phase ended.
     PhaseEnded(ReleaseVersion, Result<(), String>),
 }
@@ -100,6 +105,8 @@ pub struct AppView {
     pub observed: AppObserved,
     /// Why nothing of it runs though it should.
     pub trouble: Option<String>,
+    /// What people should know of its last releases.
+    pub note: Option<String>,
 }
 
 /// How others reach the task.
@@ -136,6 +143,8 @@ pub struct AppStart {
     pub adopting: bool,
     /// Why nothing of it runs though it should.
     pub trouble: Option<String>,
+    /// What people should know of its last releases.
+    pub note: Option<String>,
 }
 
 impl AppHandle {
@@ -179,6 +188,13 @@ impl AppHandle {
         let (reply, answer) = oneshot::channel();
         self.send(AppCommand::Restart(what, reply))?;
         answer.await.unwrap_or_else(|_| Err(gone(&self.identity.name)))
+    }
+
+    /// Shows `text` as long as `version` serves. Lost if the task is busy or gone.
+    pub(crate) fn note(&self, version: ReleaseVersion, text: String) {
+        if let Err(failure) = self.send(AppCommand::Note(version, text)) {
+            tracing::warn!(app = %self.identity.name, %failure, "a note on a release is lost");
+        }
     }
 
     /// Stops everything of it and ends the task.

@@ -16,7 +16,7 @@ use crate::seams::{Lines, OneOffOutput};
 use crate::services::Services;
 
 /// What runs before anything of a release starts, in order.
-pub(super) fn phases_before(wanted: bool, manifest: &SlugManifest) -> Vec<Phase> {
+pub(crate) fn phases_before(wanted: bool, manifest: &SlugManifest) -> Vec<Phase> {
     let phases = [Phase::Release, Phase::Predeploy].into_iter();
     phases.filter(|phase| wanted && phase.command(manifest).is_some()).collect()
 }

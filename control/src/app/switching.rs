@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use api::{Failure, Kind};
 use model::engine::ReleaseMode;
 use model::text::milliseconds;
-use model::{Formation, ReleaseVersion};
+use model::{Cause, Formation, ReleaseVersion};
 use tokio::sync::{oneshot, watch};
 
 use super::SwitchRequest;
@@ -14,6 +14,8 @@ use crate::app::phases::phases_before;
 use crate::limits::{REFUSAL_LINE_CHARS_MAX, REFUSAL_LINES_MAX};
 use crate::rollout::{Rollout, RolloutAction, RolloutEvent, RolloutPlan, Told};
 use crate::seams::Lines;
+use crate::store::Undone;
+use crate::watching::undone_words;
 
 /// A switch under way.
 pub(super) struct Switching {
@@ -21,6 +23,7 @@ pub(super) struct Switching {
     pub(super) lines: Lines,
     cancel: watch::Receiver<Option<String>>,
     cancelled: bool,
+    undo: Option<Undone>,
     /// Dropped when the phase that runs should end.
     pub(super) phase_cancel: Option<oneshot::Sender<()>>,
     reply: oneshot::Sender<Result<(), Failure>>,
@@ -68,6 +71,7 @@ impl AppTask {
             lines: request.lines,
             cancel: request.cancel,
             cancelled: false,
+            undo: request.undo,
             phase_cancel: None,
             reply: request.reply,
         });
@@ -158,11 +162,16 @@ impl AppTask {
 
     /// Moves `app.current`; from here on the new release is the one that serves.
     async fn flip(&mut self) -> Result<(), String> {
-        let Some(plan) = self.switching.as_ref().map(|s| s.rollout.plan().clone()) else { return Ok(()) };
-        self.services.store_switch(&self.identity, plan.new).await?;
+        let Some((plan, undo)) = self.switching.as_ref().map(|s| (s.rollout.plan().clone(), s.undo.clone())) else { return Ok(()) };
+        self.services.store_switch(&self.identity, plan.new, undo.clone()).await?;
         self.current = Some(plan.new);
         self.trouble = None;
         if let Some(released) = self.releases.get(&plan.new) {
+            match undo {
+                Some(undone) => self.note = Some(undone_words(undone.version, &undone.why)),
+                None if matches!(released.runnable.release.cause, Cause::Rollback { .. }) => {}
+                None => self.note = None,
+            }
             // As the store does it.
             self.formation = self.formation.taken_over(&released.formation);
         }

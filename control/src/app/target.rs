@@ -53,6 +53,7 @@ impl AppTask {
             modes: self.modes(),
             observed: self.observed.clone(),
             trouble: self.trouble.clone(),
+            note: self.note.clone(),
         });
     }
 }

@@ -46,6 +46,7 @@ pub(super) struct AppTask {
     pub(super) own: mpsc::Sender<AppCommand>,
     pub(super) view: watch::Sender<AppView>,
     pub(super) trouble: Option<String>,
+    pub(super) note: Option<String>,
     story: Story,
     adopting: bool,
     closing: Option<Closing>,
@@ -76,6 +77,7 @@ impl AppTask {
             own,
             view: watch::Sender::new(AppView::default()),
             trouble: start.trouble,
+            note: start.note,
             story: Story::default(),
             closing: None,
         }
@@ -123,6 +125,11 @@ impl AppTask {
                 let _ = reply.send(restarted);
             }
             AppCommand::Close(reply) => self.close(reply).await,
+            AppCommand::Note(version, text) => {
+                if self.current == Some(version) {
+                    self.note = Some(text);
+                }
+            }
             AppCommand::PhaseEnded(version, result) => self.phase_ended(version, result).await,
         }
     }

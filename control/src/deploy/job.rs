@@ -76,6 +76,7 @@ impl Job {
             manifest: slug.manifest,
             release_phase: true,
             accept_5xx: self.accept_5xx,
+            undo: None,
             lines: self.lines.clone(),
             cancel: self.cancel.clone(),
         };

@@ -1,16 +1,21 @@
 //! Switching to a candidate, whatever made it: a deploy, a config change, a rollback.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use api::{Failure, Kind};
-use model::{AppNumber, ConfigVars, Release, ReleaseVersion, SlugManifest};
+use model::{AppNumber, Cause, ConfigVars, Release, ReleaseVersion, SlugManifest};
 use tokio::sync::watch;
 
-use crate::app::phases::{self, phases_after, say_phase};
+use crate::app::phases::{self, phases_after, phases_before, say_phase};
 use crate::app::{AppHandle, RunnableRelease, SwitchRequest};
 use crate::control::Control;
 use crate::limits::SWITCH_MAX;
 use crate::rollout::Phase;
 use crate::seams::{Cancel, Lines, cancelled};
-use crate::store::{EventCode, StoreError};
+use crate::store::{EventCode, StoreError, Undone};
+use crate::watch::Before;
+use crate::watching::Watched;
 
 /// A candidate to switch to.
 pub(crate) struct Switch {
@@ -20,6 +25,8 @@ pub(crate) struct Switch {
     pub(crate) release_phase: bool,
     /// Whether it may answer 5xx where the release before did not.
     pub(crate) accept_5xx: bool,
+    /// The release that it undoes, which serves and is not well.
+    pub(crate) undo: Option<Undone>,
     pub(crate) lines: Lines,
     pub(crate) cancel: Cancel,
 }
@@ -34,7 +41,7 @@ struct After {
 
 impl Control {
     /// Switches to a candidate; its failure is recorded as its outcome.
-    pub(crate) async fn switch(&self, app: &AppHandle, switch: Switch) -> Result<(), Failure> {
+    pub(crate) async fn switch(self: &Arc<Self>, app: &AppHandle, switch: Switch) -> Result<(), Failure> {
         let (number, version) = (app.identity.number, switch.release.version);
         let result = self.try_switch(app, switch).await;
         match &result {
@@ -45,7 +52,7 @@ impl Control {
         result
     }
 
-    async fn try_switch(&self, app: &AppHandle, switch: Switch) -> Result<(), Failure> {
+    async fn try_switch(self: &Arc<Self>, app: &AppHandle, switch: Switch) -> Result<(), Failure> {
         let number = app.identity.number;
         let config = self.services.store.config_of(number, switch.release.config_version).await?;
         let addon_env = self.addon_env(&self.services.store.app(number).await?).await?;
@@ -58,9 +65,10 @@ impl Control {
             lines: switch.lines.clone(),
         };
         let (give_up, cancel) = watch::channel(None);
-        let (release_phase, accept_5xx, lines) = (switch.release_phase, switch.accept_5xx, switch.lines);
+        let (release_phase, accept_5xx, undo, lines) = (switch.release_phase, switch.accept_5xx, switch.undo, switch.lines);
+        let watched = self.to_be_watched(app, &runnable, release_phase).await;
         let switching =
-            app.switch(|reply| SwitchRequest { runnable, formation, addon_env, release_phase, accept_5xx, lines, cancel, reply });
+            app.switch(|reply| SwitchRequest { runnable, formation, addon_env, release_phase, accept_5xx, undo, lines, cancel, reply });
         tokio::pin!(switching);
         let mut caller = switch.cancel;
         // The app's own clocks (boot timeout, stop grace) end long before this one.
@@ -76,8 +84,23 @@ impl Control {
                 switching.await?;
             }
         }
+        if let Some(watched) = watched {
+            self.watch(app, watched);
+        }
         self.after_switch(app, after, caller).await;
         Ok(())
+    }
+
+    /// A first release has nothing to go back to; a rollback is what a person wanted.
+    async fn to_be_watched(&self, app: &AppHandle, runnable: &RunnableRelease, release_phase: bool) -> Option<Watched> {
+        let back_to = runnable.release.parent?;
+        if matches!(runnable.release.cause, Cause::Rollback { .. }) {
+            return None;
+        }
+        let traffic = self.services.front_door.traffic(&app.identity.name).await;
+        let before = Before::of(back_to, &app.view.borrow().observed, traffic.as_ref());
+        let migrated = !phases_before(release_phase, &runnable.manifest).is_empty();
+        Some(Watched { version: runnable.release.version, back_to, before, migrated, age: Duration::ZERO })
     }
 
     /// The release serves, whatever comes of these: a failure is only told.

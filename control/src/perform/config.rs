@@ -88,6 +88,7 @@ impl Control {
             manifest: slug.manifest,
             release_phase: true,
             accept_5xx: false,
+            undo: None,
             lines: ask.lines.clone(),
             cancel: underway.cancel(),
         };

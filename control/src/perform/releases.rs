@@ -67,7 +67,7 @@ impl Control {
         let version = release.version;
         let underway = self.begin_work(number, turn);
         let (manifest, lines, cancel) = (slug.manifest, ask.lines.clone(), underway.cancel());
-        let switch = Switch { release, manifest, release_phase: rollback.run_release, accept_5xx: true, lines, cancel };
+        let switch = Switch { release, manifest, release_phase: rollback.run_release, accept_5xx: true, undo: None, lines, cancel };
         let switched = underway.while_wanted(ask.cancel.clone(), self.switch(&app, switch)).await;
         switched.map_err(|failure| {
             refused_change(failure, "nothing was rolled back", "look at `paas logs`, or pick another release: `paas releases`")

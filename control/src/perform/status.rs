@@ -59,7 +59,7 @@ fn app_status(app: &AppHandle, now_unix_ms: i64) -> AppStatus {
         name: app.identity.name.to_string(),
         release: view.current.map(|v| v.to_string()),
         processes: process_words(&view),
-        trouble: view.trouble.clone().or(trouble),
+        trouble: view.trouble.clone().or_else(|| view.note.clone()).or(trouble),
     }
 }
 

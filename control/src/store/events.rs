@@ -63,6 +63,8 @@ codes! {
     ReleaseFailed = "release.failed",
     /// A command that runs once a release serves has failed; it serves all the same.
     PostdeployFailed = "release.postdeploy_failed",
+    /// A release that went live is not well, and is left as it is.
+    ReleaseWarned = "release.warned",
     /// A release that had gone live was undone by itself.
     ReleaseRolledBack = "release.rolled_back",
     /// `ps:scale`.

@@ -16,3 +16,4 @@ mod slugs;
 mod stopping;
 mod support;
 mod switching;
+mod watching;

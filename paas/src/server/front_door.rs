@@ -162,6 +162,11 @@ impl FrontDoor for Doorman {
     fn idle(&self, run: &RunId) -> BoxFuture<'_, ()> {
         Box::pin(self.0.client.idle(run.clone()))
     }
+
+    fn traffic(&self, app: &AppName) -> BoxFuture<'_, Option<BTreeMap<RunId, model::Traffic>>> {
+        let app = app.clone();
+        Box::pin(async move { self.0.client.traffic(&app).await })
+    }
 }
 
 /// The runner's way to ask for traffic.

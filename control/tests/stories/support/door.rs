@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use control::seams::{BoxFuture, FrontDoor};
-use model::{AppName, AppRoutes, Pool, RunId};
+use model::{AppName, AppRoutes, Pool, RunId, Traffic};
 use tokio::sync::watch;
 
 use super::lock;
@@ -17,11 +18,22 @@ pub(crate) struct FakeDoor {
     pub busy: watch::Sender<bool>,
     /// While true, the router has not applied what it was told.
     pub behind: watch::Sender<bool>,
+    /// How the requests of runs have ended; none: the router does not tell.
+    pub traffic: Mutex<Option<BTreeMap<RunId, Traffic>>>,
+    /// How often it was asked.
+    pub asked: AtomicUsize,
 }
 
 impl FakeDoor {
     pub(crate) fn new() -> Self {
-        Self { routes: Mutex::default(), told: Mutex::default(), busy: watch::Sender::new(false), behind: watch::Sender::new(false) }
+        Self {
+            routes: Mutex::default(),
+            told: Mutex::default(),
+            busy: watch::Sender::new(false),
+            behind: watch::Sender::new(false),
+            traffic: Mutex::new(Some(BTreeMap::new())),
+            asked: AtomicUsize::new(0),
+        }
     }
 
     pub(crate) fn pool(&self, app: &str) -> Option<String> {
@@ -65,6 +77,13 @@ impl FrontDoor for FakeDoor {
             lock(&self.told).push(format!("{}: {text}", routes.app));
         }
         all.insert(routes.app.clone(), routes);
+    }
+
+    fn traffic(&self, app: &AppName) -> BoxFuture<'_, Option<BTreeMap<RunId, Traffic>>> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let told = lock(&self.traffic).clone();
+        let told = told.map(|runs| runs.into_iter().filter(|(run, _)| run.instance.app == *app).collect());
+        Box::pin(async move { told })
     }
 
     fn delete(&self, app: &AppName) {
