@@ -41,6 +41,35 @@ impl Server {
         self.runs.forget(APP, "web.1-v1-1").expect("forget");
     }
 
+    /// The run that was left ends and leaves no record; its shim's number then belongs to
+    /// somebody else, here to a run that has another folder.
+    pub(crate) async fn adopt_stranger(&self) {
+        let Ok(Adopted::Live(run)) = self.runs.adopt(APP, "web.1-v1-1").await else { panic!("it lives") };
+        let stranger = self.start("web.1-v1-2", "echo up; sleep 1000").await;
+        self.wait_for_line("web.1-v1-2", "up").await;
+        let folder = self.root.join("runs/1/web.1-v1-1");
+        let text = std::fs::read_to_string(folder.join("process")).expect("process");
+        assert!(text.contains(&run.shim_pid().to_string()), "{text}");
+        let reused = text.replace(&run.shim_pid().to_string(), &stranger.shim_pid().to_string());
+        std::fs::remove_file(folder.join("process")).expect("the shim's own file");
+        std::fs::write(folder.join("process"), reused).expect("a number that was used again");
+        // While its lock is held nobody can say whose number that is: it is neither over
+        // nor somebody to send signals to.
+        match self.runs.adopt(APP, "web.1-v1-1").await {
+            Ok(Adopted::Live(mistaken)) => panic!("{} was taken for it", mistaken.shim_pid()),
+            Ok(Adopted::Ended(end)) => panic!("it is over while its lock is held: {end:?}"),
+            Err(_) => {}
+        }
+        run.kill().await.expect("kill");
+        run.gone().await;
+        drop(std::fs::remove_file(folder.join("exit")));
+        let Ok(Adopted::Ended(end)) = self.runs.adopt(APP, "web.1-v1-1").await else { panic!("it is over") };
+        assert!(end.shim_lost);
+        let Ok(Adopted::Live(again)) = self.runs.adopt(APP, "web.1-v1-2").await else { panic!("the stranger was hit") };
+        again.kill().await.expect("kill");
+        again.gone().await;
+    }
+
     pub(crate) async fn adopt_mute(&self) {
         std::fs::remove_file(self.root.join("runs/1/web.1-v1-1/sock")).expect("nobody can be reached");
         let Ok(Adopted::Live(run)) = self.runs.adopt(APP, "web.1-v1-1").await else { panic!("it lives") };

@@ -102,6 +102,15 @@ fn killing_a_shim_kills_its_app_and_is_seen_as_that() {
 }
 
 #[test]
+fn a_process_that_got_the_number_of_a_shim_that_is_gone_is_left_alone() {
+    for mode in modes() {
+        let stage = Stage::new(mode);
+        stage.play("start_and_leave");
+        stage.play("adopt_stranger");
+    }
+}
+
+#[test]
 fn a_run_whose_shim_does_not_listen_is_adopted_and_can_be_killed() {
     for mode in modes() {
         let stage = Stage::new(mode);
