@@ -1,6 +1,8 @@
 //! What no compiler checks: who may import whom, how long files get, what may not be
 //! written into the repository.
 
+#[path = "tidy/cases.rs"]
+mod cases;
 #[path = "tidy/commands.rs"]
 mod commands;
 #[path = "tidy/failures.rs"]

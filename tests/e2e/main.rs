@@ -8,6 +8,7 @@
 mod support;
 
 mod building;
+mod cases;
 mod commands;
 mod disk;
 mod examples;

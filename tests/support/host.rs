@@ -24,6 +24,8 @@ const BINARY: &str = env!("CARGO_BIN_EXE_paas");
 /// What a test wants to be different.
 #[derive(Debug, Default)]
 pub(crate) struct HostOptions {
+    /// Who starts the server, where that is not up to this test run.
+    pub(crate) mode: Option<Mode>,
     /// Mount a tmpfs of this size at the root folder (only where root runs the tests).
     pub(crate) disk_bytes: Option<u64>,
     /// Have an account for `ssh paas@box` that only server and SSH server see. An
@@ -53,7 +55,7 @@ impl Host {
 
     /// The same with something different.
     pub(crate) fn start_with(options: HostOptions) -> Self {
-        let (mode, seat) = (Mode::chosen(), Seat::take());
+        let (mode, seat) = (options.mode.unwrap_or_else(Mode::chosen), Seat::take());
         let folder = tempfile::Builder::new().prefix("paas-test-").tempdir_in(work_folder()).expect("folder of a test");
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("mode of the folder");
         let copy = (mode == Mode::Rootless && nix::unistd::geteuid().is_root()).then(readable_binary);

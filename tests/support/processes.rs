@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -36,6 +37,38 @@ pub(crate) fn is_alive(pid: u32) -> bool {
 /// The direct children of a process that run.
 pub(crate) fn children(pid: u32) -> Vec<u32> {
     all().into_iter().filter(|child| parent(*child) == Some(pid) && is_alive(*child)).collect()
+}
+
+/// The direct children of a process that have ended and were not waited for.
+pub(crate) fn zombies_of(pid: u32) -> Vec<u32> {
+    all().into_iter().filter(|child| parent(*child) == Some(pid) && !is_alive(*child)).collect()
+}
+
+/// Memory that a process shares with nobody, and its part of what is shared.
+pub(crate) fn private_kib(pid: u32) -> u64 {
+    let sums = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let pss = sums.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap_or_default();
+    pss.trim().trim_end_matches(" kB").parse().unwrap_or(0)
+}
+
+/// What a process has taken of the processors so far.
+pub(crate) fn cpu_time(pid: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields = stat.rsplit_once(") ").map(|(_, rest)| rest.split(' ').collect::<Vec<_>>()).unwrap_or_default();
+    let ticks: u64 = fields.get(11..13).into_iter().flatten().filter_map(|field| field.parse::<u64>().ok()).sum();
+    // Linux counts them in hundredths of a second everywhere.
+    Duration::from_millis(ticks * 10)
+}
+
+/// The numbers of a process's open descriptors.
+pub(crate) fn descriptors(pid: u32) -> Vec<u32> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).expect("descriptors of a process");
+    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// How many threads a process has.
+pub(crate) fn threads(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/task")).expect("threads of a process").count()
 }
 
 fn parent(pid: u32) -> Option<u32> {

@@ -9,6 +9,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("mount", "mount"),
     ("node", "nodejs"),
     ("npm", "npm"),
+    ("prlimit", "util-linux"),
     ("setpriv", "util-linux"),
     ("ssh", "openssh-client"),
     ("ssh-keygen", "openssh-client"),
