@@ -37,6 +37,8 @@ fn seen(version: ReleaseVersion, phase: InstancePhase, restarts: u32) -> AppObse
         ready_after_ms: None,
         check: None,
         probe_status: None,
+        checks: Vec::new(),
+        status: None,
         restarts,
         last_end: Some(end),
         next_start_unix_ms: None,

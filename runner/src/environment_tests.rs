@@ -18,7 +18,7 @@ fn release(buildpack: &[(&str, &str)], addon: &[(&str, &str)], config: &[(&str, 
         slug: SlugId([7; 32]),
         manifest: SlugManifest {
             commands: BTreeMap::new(),
-            app_json: Default::default(),
+            app_json: model::author::AppJson::default(),
             env: buildpack.iter().map(|(k, v)| (k.parse().expect("key"), (*v).to_owned())).collect(),
             path: vec!["/app/.venv/bin".to_owned()],
             buildpack: "python".to_owned(),

@@ -18,7 +18,7 @@ fn release(text: &str) -> (ReleaseVersion, ReleaseTarget) {
         counts.map(|(name, count)| (name.parse().expect("type"), count.parse().expect("count"))).collect();
     let manifest = SlugManifest {
         commands: formation.keys().map(|t| (t.clone(), "run it".to_owned())).collect(),
-        app_json: Default::default(),
+        app_json: model::author::AppJson::default(),
         env: BTreeMap::new(),
         path: vec![],
         buildpack: "none".to_owned(),

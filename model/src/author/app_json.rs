@@ -134,11 +134,11 @@ impl std::error::Error for AppJsonError {}
 
 impl AppJsonError {
     fn whole(what: &str, fix: &str) -> Self {
-        Self::at(String::new(), what.to_owned(), fix)
+        Self::at(String::new(), what, fix)
     }
 
-    fn at(place: String, what: String, fix: &str) -> Self {
-        Self { line: 0, column: 0, place, what: crate::text::clean(&what, 200), fix: fix.to_owned() }
+    fn at(place: String, what: &str, fix: &str) -> Self {
+        Self { line: 0, column: 0, place, what: crate::text::clean(what, 200), fix: fix.to_owned() }
     }
 
     fn syntax(error: &serde_json::Error) -> Self {

@@ -63,6 +63,7 @@ impl Server {
             "wipe_app" => self.wipe_app().await,
             "many" => self.many().await,
             "start_and_leave" => self.start_and_leave().await,
+            "adopt_stranger" => self.adopt_stranger().await,
             "adopt_and_stop" => self.adopt_and_stop().await,
             "adopt_lost" => self.adopt_lost().await,
             "adopt_mute" => self.adopt_mute().await,

@@ -86,7 +86,7 @@ fn release(mode: ReleaseMode, command: &str, count: u32) -> ReleaseTarget {
         slug: SLUG,
         manifest: SlugManifest {
             commands: [(ProcessType::web(), command.to_owned())].into(),
-            app_json: Default::default(),
+            app_json: model::author::AppJson::default(),
             env: BTreeMap::new(),
             path: vec![],
             buildpack: "none".to_owned(),

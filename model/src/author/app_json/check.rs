@@ -71,10 +71,10 @@ fn is_false(value: &bool) -> bool {
 pub(super) fn read_check(
     place: &str,
     process_type: &ProcessType,
-    wire: WireCheck,
+    wire: &WireCheck,
     warnings: &mut Vec<String>,
 ) -> Result<HealthCheck, AppJsonError> {
-    let fail = |field: &str, what: &str, fix: &str| AppJsonError::at(format!("{place}.{field}"), what.to_owned(), fix);
+    let fail = |field: &str, what: &str, fix: &str| AppJsonError::at(format!("{place}.{field}"), what, fix);
     warnings.extend(wire.other.keys().map(|key| format!("`{place}.{key}` is not known and does nothing")));
     if wire.on_failure.is_some() {
         warnings.push(format!("`{place}.onFailure` does nothing here: `paas events` and the log tell a failing check"));
@@ -106,7 +106,7 @@ pub(super) fn read_check(
         warn: wire.warn,
         port: None,
         name: wire.name.clone().filter(|name| !name.is_empty()),
-        action: action(process_type, &wire, &fail)?,
+        action: action(process_type, wire, &fail)?,
     };
     let needs_port = matches!(check.action, CheckAction::Http { .. } | CheckAction::Tcp);
     let port = match wire.port {

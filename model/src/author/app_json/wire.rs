@@ -77,12 +77,12 @@ fn read_checks(value: Value, warnings: &mut Vec<String>) -> Result<BTreeMap<Proc
         let process_type = process_type(&format!("healthchecks.{name}"), &name)?;
         if list.len() > limits::CHECKS_PER_TYPE_MAX {
             let what = format!("more than {} checks", limits::CHECKS_PER_TYPE_MAX);
-            return Err(AppJsonError::at(format!("healthchecks.{name}"), what, "keep those that tell something different"));
+            return Err(AppJsonError::at(format!("healthchecks.{name}"), &what, "keep those that tell something different"));
         }
         let read = list.into_iter().enumerate().map(|(index, value)| {
             let place = format!("healthchecks.{name}[{index}]");
             let wire: WireCheck = from(&place, value, "an object such as {\"type\": \"liveness\", \"path\": \"/\"}")?;
-            read_check(&place, &process_type, wire, warnings)
+            read_check(&place, &process_type, &wire, warnings)
         });
         let read = read.collect::<Result<_, _>>()?;
         checks.insert(process_type, read);
@@ -97,7 +97,7 @@ fn read_formation(value: Value) -> Result<BTreeMap<ProcessType, u32>, AppJsonErr
         let place = format!("formation.{name}");
         let Some(quantity) = entry.quantity else { continue };
         if quantity > limits::INSTANCES_PER_TYPE_MAX {
-            return Err(AppJsonError::at(place, format!("{quantity} is too many"), "at most 100 of one type"));
+            return Err(AppJsonError::at(place, &format!("{quantity} is too many"), "at most 100 of one type"));
         }
         formation.insert(process_type(&place, &name)?, quantity);
     }
@@ -117,7 +117,7 @@ fn command(name: &str, command: Option<String>) -> Result<Option<String>, AppJso
     match command {
         Some(command) if command.trim().is_empty() => Ok(None),
         Some(command) if command.len() > limits::COMMAND_BYTES_MAX || command.contains('\0') => {
-            Err(AppJsonError::at(format!("scripts.{name}"), "too long, or holds a NUL".to_owned(), "move it into a script in bin/"))
+            Err(AppJsonError::at(format!("scripts.{name}"), "too long, or holds a NUL", "move it into a script in bin/"))
         }
         command => Ok(command),
     }
@@ -148,9 +148,9 @@ pub(super) fn write(app: &AppJson) -> String {
 
 fn process_type(place: &str, name: &str) -> Result<ProcessType, AppJsonError> {
     name.parse()
-        .map_err(|error: crate::Invalid| AppJsonError::at(place.to_owned(), error.to_string(), "name a process type of the Procfile"))
+        .map_err(|error: crate::Invalid| AppJsonError::at(place.to_owned(), &error.to_string(), "name a process type of the Procfile"))
 }
 
 fn from<T: for<'a> Deserialize<'a>>(place: &str, value: Value, shape: &str) -> Result<T, AppJsonError> {
-    serde_json::from_value(value).map_err(|error| AppJsonError::at(place.to_owned(), error.to_string(), &format!("write it as {shape}")))
+    serde_json::from_value(value).map_err(|error| AppJsonError::at(place.to_owned(), &error.to_string(), &format!("write it as {shape}")))
 }
