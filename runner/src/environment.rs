@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use model::engine::{OneOffCommand, ReleaseTarget};
 use model::{EnvKey, RunId};
+use shim::notify::NOTIFY_SOCKET;
 
 use crate::limits::{HOST_LABEL_CHARS_MAX, OPEN_FILES, WEB_WORKER_MIB};
 
@@ -95,6 +96,7 @@ fn env(process: &Process<'_>, machine: &Machine) -> BTreeMap<String, String> {
     }
     set("HOME", HOME.to_owned());
     set("DATA_DIR", DATA_DIR.to_owned());
+    set("NOTIFY_SOCKET", NOTIFY_SOCKET.to_owned());
     set("DYNO", process.run.instance.name());
     set("APP", process.run.instance.app.to_string());
     set("RELEASE_VERSION", process.run.version.to_string());

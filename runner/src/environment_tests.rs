@@ -60,6 +60,7 @@ fn a_web_process_finds_everything_that_is_promised_and_nothing_else() {
     K="it's $HOME\n\""
     LANG="C.UTF-8"
     MEMORY_AVAILABLE="4096"
+    NOTIFY_SOCKET="/run/notify"
     PATH="/app/.venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     PORT="20017"
     PYTHONUNBUFFERED="1"

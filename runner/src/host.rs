@@ -84,7 +84,7 @@ pub(crate) struct Notified {
     pub(crate) ready: bool,
     /// `STOPPING=1`
     pub(crate) stopping: bool,
-    /// Since the first `WATCHDOG=1`.
+    /// Since the first `WATCHDOG=1` or `WATCHDOG=trigger`.
     pub(crate) watchdog: Option<Watchdog>,
     /// `STATUS=…`, one line, bounded; whatever an app wrote.
     pub(crate) status: Option<String>,
@@ -100,6 +100,19 @@ pub(crate) struct Watchdog {
     pub(crate) interval: Option<Duration>,
     /// `WATCHDOG=trigger`: it asks to be ended as if a ping were missing.
     pub(crate) triggered: bool,
+}
+
+impl From<&shim::notify::Notified> for Notified {
+    fn from(said: &shim::notify::Notified) -> Self {
+        let watchdog = |age| Watchdog {
+            age: Duration::from_millis(age),
+            interval: said.interval_us.filter(|interval| *interval > 0).map(Duration::from_micros),
+            triggered: said.triggered,
+        };
+        // Whoever asks to be ended pinged just now, in a way.
+        let age = said.ping_age_ms.or(said.triggered.then_some(0));
+        Self { change: said.change, ready: said.ready, stopping: said.stopping, watchdog: age.map(watchdog), status: said.status.clone() }
+    }
 }
 
 /// A run folder that an earlier server left.

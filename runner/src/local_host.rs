@@ -15,7 +15,7 @@ use crate::executions::{LocalRun, UnclearRun, judge};
 use crate::host::{BoxFuture, CheckRun, Found, FoundState, Host, Live, Notified, StartFailure, StartOrder, TrafficSource};
 use crate::instance_task;
 use crate::last_lines::last_lines;
-use crate::limits::{CHECK_OUTPUT_BYTES_MAX, CHECK_OUTPUT_LINES_MAX, TRAFFIC_ANSWER_TIMEOUT};
+use crate::limits::{CHECK_OUTPUT_BYTES_MAX, CHECK_OUTPUT_LINES_MAX, TRAFFIC_ANSWER_TIMEOUT, UNCLEAR_RETRY};
 use crate::machine;
 use crate::record::RunRecord;
 use crate::runs::{Adopted, Captured, JoinEnd, LiveRun, Output, RunRequest, Runs, StartError};
@@ -239,9 +239,17 @@ impl Host for LocalHost {
         })
     }
 
-    /// No shim listens yet, so all of them are too old.
-    fn notified(&self, _: AppNumber, _: RunId, _: u64) -> BoxFuture<'static, Option<Notified>> {
-        Box::pin(async { None })
+    fn notified(&self, number: AppNumber, run: RunId, seen: u64) -> BoxFuture<'static, Option<Notified>> {
+        let runs = self.0.runs.clone();
+        Box::pin(async move {
+            loop {
+                match runs.notified(number, &run.folder(), seen).await {
+                    Ok(notified) => return notified.map(|said| Notified::from(&said)),
+                    Err(error) => tracing::debug!(%error, app = %number, run = run.folder(), "a run cannot be listened to"),
+                }
+                tokio::time::sleep(UNCLEAR_RETRY).await;
+            }
+        })
     }
 
     fn tidy(&self, number: AppNumber, folder: String) -> BoxFuture<'static, ()> {

@@ -12,6 +12,7 @@ mod helper;
 mod join;
 mod launcher;
 mod live;
+mod notified;
 mod socket;
 mod start;
 mod watch;
@@ -150,6 +151,13 @@ impl Runs {
         timeout: std::time::Duration,
     ) -> Result<Captured, StartError> {
         join::capture(self, (app, folder), spec, bytes_max, timeout).await
+    }
+
+    /// What the processes of a run said on `NOTIFY_SOCKET`, as soon as that is another
+    /// change than the one that was seen (0: none; [`shim::control::ANY_CHANGE`]: at once).
+    /// `None`: the run is gone, or its shim is of an older paas.
+    pub async fn notified(&self, app: AppNumber, folder: &str, seen: u64) -> io::Result<Option<shim::notify::Notified>> {
+        notified::notified(&self.folder(app, folder)?, seen).await
     }
 
     /// The apps that have run folders, the platform among them.

@@ -4,6 +4,7 @@
 mod furniture;
 
 use shim::Operation;
+use shim::notify::NOTIFY_SOCKET;
 use shim::operation::Source;
 
 use crate::host::HostCapabilities;
@@ -92,6 +93,7 @@ pub fn operations(host: &HostCapabilities, request: &Request) -> Vec<Operation> 
     list.push(Operation::Proc { target: "proc".to_owned() });
     if request.profile == Profile::App {
         list.push(Operation::LastPid(request.last_pid));
+        list.push(Operation::NotifySocket { path: NOTIFY_SOCKET.trim_start_matches('/').to_owned() });
     }
     list.extend([Operation::EnterRoot, Operation::ForkChild]);
     drop_rights(&mut list, host, user);

@@ -1,5 +1,6 @@
 //! Frames on a run's `sock`: one question per packet, one answer per packet.
 
+use crate::notify::Notified;
 use crate::wire::{Encoder, Fields, Malformed};
 
 /// The oldest version of these frames that this shim understands.
@@ -13,11 +14,13 @@ const KILL: u16 = 3;
 const SIGNAL: u16 = 4;
 const STATUS: u16 = 5;
 const NAMESPACES: u16 = 6;
+const NOTIFIED: u16 = 7;
 const WELCOME: u16 = 101;
 const TAKEN: u16 = 102;
 const STATE: u16 = 103;
 const REFUSED: u16 = 104;
 const HANDED_OUT: u16 = 105;
+const SAID: u16 = 106;
 
 const FIRST: u16 = 1;
 const SECOND: u16 = 2;
@@ -48,10 +51,19 @@ pub enum Request {
     Status,
     /// The namespaces of the run, for a command that joins it.
     Namespaces,
+    /// What its processes said of themselves: answered as soon as that is another change
+    /// than this one. [`ANY_CHANGE`] is answered at once.
+    Notified {
+        /// [`Notified::change`] as it was known last; 0 for none.
+        seen: u64,
+    },
 }
 
+/// No change has this number.
+pub const ANY_CHANGE: u64 = u64::MAX;
+
 /// What the shim answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
     /// The version to go on with.
     Welcome {
@@ -71,6 +83,8 @@ pub enum Reply {
     Refused,
     /// The namespaces come along, in the order of [`crate::NAMESPACES`].
     HandedOut,
+    /// What the processes of the run said of themselves.
+    Notified(Notified),
 }
 
 impl Request {
@@ -83,6 +97,7 @@ impl Request {
             Self::Signal { signal } => message(SIGNAL, Encoder::default().signed(FIRST, i64::from(signal))),
             Self::Status => message(STATUS, Encoder::default()),
             Self::Namespaces => message(NAMESPACES, Encoder::default()),
+            Self::Notified { seen } => message(NOTIFIED, Encoder::default().number(FIRST, seen)),
         }
     }
 
@@ -96,6 +111,7 @@ impl Request {
             SIGNAL => Self::Signal { signal: number(body, FIRST)?.try_into().map_err(|_| Malformed::Field(FIRST))? },
             STATUS => Self::Status,
             NAMESPACES => Self::Namespaces,
+            NOTIFIED => Self::Notified { seen: number(body, FIRST)? },
             unknown => return Err(Malformed::Unknown(unknown)),
         })
     }
@@ -103,15 +119,16 @@ impl Request {
 
 impl Reply {
     /// The bytes of the packet.
-    pub fn encode(self) -> Vec<u8> {
+    pub fn encode(&self) -> Vec<u8> {
         match self {
-            Self::Welcome { version } => message(WELCOME, Encoder::default().number(FIRST, version)),
+            Self::Welcome { version } => message(WELCOME, Encoder::default().number(FIRST, *version)),
             Self::Taken => message(TAKEN, Encoder::default()),
             Self::State { stopping, started_unix_ms } => {
-                message(STATE, Encoder::default().number(FIRST, stopping.into()).signed(SECOND, started_unix_ms))
+                message(STATE, Encoder::default().number(FIRST, (*stopping).into()).signed(SECOND, *started_unix_ms))
             }
             Self::Refused => message(REFUSED, Encoder::default()),
             Self::HandedOut => message(HANDED_OUT, Encoder::default()),
+            Self::Notified(notified) => message(SAID, notified.put(Encoder::default())),
         }
     }
 
@@ -124,6 +141,7 @@ impl Reply {
             STATE => Self::State { stopping: number(body, FIRST)? != 0, started_unix_ms: number(body, SECOND)?.cast_signed() },
             REFUSED => Self::Refused,
             HANDED_OUT => Self::HandedOut,
+            SAID => Self::Notified(Notified::read(body)?),
             unknown => return Err(Malformed::Unknown(unknown)),
         })
     }
@@ -167,12 +185,14 @@ mod tests {
             Request::Signal { signal: 2 },
             Request::Status,
             Request::Namespaces,
+            Request::Notified { seen: 3 },
         ];
         for request in requests {
             assert_eq!(Request::decode(&request.encode()), Ok(request));
         }
+        let said = Notified { change: 3, ready: true, status: Some("busy".to_owned()), ..Notified::default() };
         let state = Reply::State { stopping: true, started_unix_ms: -5 };
-        let replies = [Reply::Welcome { version: 1 }, Reply::Taken, state, Reply::Refused, Reply::HandedOut];
+        let replies = [Reply::Welcome { version: 1 }, Reply::Taken, state, Reply::Refused, Reply::HandedOut, Reply::Notified(said)];
         for reply in replies {
             assert_eq!(Reply::decode(&reply.encode()), Ok(reply));
         }

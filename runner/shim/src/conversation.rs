@@ -25,6 +25,13 @@ pub(crate) fn listen() -> Outcome<OwnedFd> {
     Ok(socket)
 }
 
+/// One conversation.
+pub(crate) struct Conversation {
+    pub(crate) socket: OwnedFd,
+    /// Waits for a change other than this one.
+    pub(crate) waits_for_other_than: Option<u64>,
+}
+
 /// What came of looking at a conversation.
 pub(crate) enum Heard {
     /// Nothing yet.
@@ -42,12 +49,12 @@ pub(crate) fn hear(socket: BorrowedFd<'_>) -> Heard {
         Ok(Some((count, _))) => match Request::decode(&buffer[..count]) {
             Ok(Request::Hello { min, max }) => {
                 let version = common_version(min, max);
-                answer(socket, version.map_or(Reply::Refused, |version| Reply::Welcome { version }));
+                answer(socket, &version.map_or(Reply::Refused, |version| Reply::Welcome { version }));
                 Heard::Nothing
             }
             Ok(request) => Heard::Request(request),
             Err(_) => {
-                answer(socket, Reply::Refused);
+                answer(socket, &Reply::Refused);
                 Heard::Nothing
             }
         },
@@ -57,7 +64,7 @@ pub(crate) fn hear(socket: BorrowedFd<'_>) -> Heard {
 }
 
 /// Answers without waiting: whoever does not read gets nothing.
-pub(crate) fn answer(socket: BorrowedFd<'_>, reply: Reply) {
+pub(crate) fn answer(socket: BorrowedFd<'_>, reply: &Reply) {
     let _ = rustix::net::send(socket, &reply.encode(), SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
 }
 
@@ -72,7 +79,7 @@ pub(crate) fn hand_out_namespaces(socket: BorrowedFd<'_>) {
             let open: Vec<_> = open.iter().map(AsFd::as_fd).collect();
             let _ = wire_socket::try_send(socket, &Reply::HandedOut.encode(), &open);
         }
-        Err(_) => answer(socket, Reply::Refused),
+        Err(_) => answer(socket, &Reply::Refused),
     }
 }
 

@@ -6,7 +6,7 @@
 //! nothing left ──▶ outputs read to their end, at most 1 s ──▶ exit record ──▶ end
 //! ```
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -16,10 +16,11 @@ use shim::control::{Reply, Request};
 use shim::limits::{ACCEPT_PAUSE_MS, CONVERSATIONS_MAX, DRAIN_MS, GRACE_MS_MAX, READ_BYTES};
 use shim::{Ended, ExitRecord, record};
 
-use crate::conversation::{self, Heard};
+use crate::conversation::{self, Conversation, Heard};
 use crate::failure::{Outcome, Step};
 use crate::files;
 use crate::log::Log;
+use crate::notify_socket::Notify;
 use crate::processes::{Reaped, reap};
 use crate::supervisor::{Kept, now_unix_ms};
 
@@ -29,7 +30,7 @@ const EVERYTHING: Pid = Pid::from_raw(-1);
 pub(crate) struct Keeper {
     kept: Kept,
     log: Option<Log>,
-    conversations: Vec<OwnedFd>,
+    conversations: Vec<Conversation>,
     buffer: Vec<u8>,
     child_ended: Option<Ended>,
     /// When the grace period of a stop ends.
@@ -45,6 +46,7 @@ pub(crate) struct Keeper {
 #[derive(Default)]
 struct Woken {
     listener: bool,
+    notify: bool,
     captures: Vec<usize>,
     conversations: Vec<usize>,
 }
@@ -82,6 +84,7 @@ impl Keeper {
             let now = Instant::now();
             self.read_outputs(now, &woken);
             self.converse(now, &woken);
+            self.pass_on(now, &woken);
         }
     }
 
@@ -131,17 +134,17 @@ impl Keeper {
         if self.accept_from.is_some_and(|at| at <= now) {
             self.accept_from = None;
         }
-        let stop_at = self.stop_at.filter(|_| !self.killed);
-        let due = self.kept.captures.iter().filter_map(crate::capture::Capture::due);
-        let next = due.chain(stop_at).chain(self.drain_until).chain(self.accept_from).min();
-        let timeout = next.map(|at| at.saturating_duration_since(now) + Duration::from_millis(1));
+        let timeout = self.due(now).map(|at| at.saturating_duration_since(now) + Duration::from_millis(1));
         let timeout = timeout.and_then(|time| Timespec::try_from(time).ok());
 
         let captures: Vec<_> = self.kept.captures.iter().enumerate().filter_map(|(index, c)| Some((index, c.pipe()?))).collect();
         let listens = self.accept_from.is_none() && self.conversations.len() < CONVERSATIONS_MAX;
+        let notify = self.kept.notify.as_mut().and_then(|notify| notify.watched(now));
         let mut watched = vec![PollFd::from_borrowed_fd(self.kept.signals.as_fd(), PollFlags::IN)];
         watched.extend(captures.iter().map(|(_, pipe)| PollFd::from_borrowed_fd(*pipe, PollFlags::IN)));
-        watched.extend(self.conversations.iter().map(|socket| PollFd::new(socket, PollFlags::IN)));
+        watched.extend(self.conversations.iter().map(|one| PollFd::new(&one.socket, PollFlags::IN)));
+        let (hears, notify_at) = (notify.is_some(), watched.len());
+        watched.extend(notify.map(|socket| PollFd::from_borrowed_fd(socket, PollFlags::IN)));
         if listens {
             watched.push(PollFd::new(&self.kept.listener, PollFlags::IN));
         }
@@ -152,12 +155,22 @@ impl Keeper {
         }
         let ready: Vec<bool> = watched.iter().map(|fd| !fd.revents().is_empty()).collect();
         let (of_captures, rest) = ready[1..].split_at(captures.len());
-        let (of_conversations, of_listener) = rest.split_at(self.conversations.len());
         Ok(Woken {
-            listener: of_listener == [true],
+            listener: listens && ready.last() == Some(&true),
+            notify: hears && ready[notify_at],
             captures: captures.iter().zip(of_captures).filter(|(_, ready)| **ready).map(|((index, _), _)| *index).collect(),
-            conversations: (0..).zip(of_conversations).filter(|(_, ready)| **ready).map(|(index, _)| index).collect(),
+            conversations: (0..self.conversations.len()).filter(|index| rest[*index]).collect(),
         })
+    }
+
+    /// When there is something to do without anything happening.
+    fn due(&self, now: Instant) -> Option<Instant> {
+        let stop_at = self.stop_at.filter(|_| !self.killed);
+        let due = self.kept.captures.iter().filter_map(crate::capture::Capture::due);
+        let notify = self.kept.notify.as_ref();
+        let waits = self.conversations.iter().filter_map(|one| notify?.due(now, one.waits_for_other_than?));
+        let pause = notify.and_then(Notify::pause);
+        due.chain(waits).chain(pause).chain(stop_at).chain(self.drain_until).chain(self.accept_from).min()
     }
 
     fn read_outputs(&mut self, now: Instant, woken: &Woken) {
@@ -174,23 +187,44 @@ impl Keeper {
     fn converse(&mut self, now: Instant, woken: &Woken) {
         // From the last on, so that removing one moves none that is still to be looked at.
         for index in woken.conversations.iter().rev() {
-            match conversation::hear(self.conversations[*index].as_fd()) {
+            match conversation::hear(self.conversations[*index].socket.as_fd()) {
                 Heard::Nothing => {}
                 Heard::End => drop(self.conversations.swap_remove(*index)),
-                Heard::Request(Request::Namespaces) => conversation::hand_out_namespaces(self.conversations[*index].as_fd()),
+                Heard::Request(Request::Namespaces) => conversation::hand_out_namespaces(self.conversations[*index].socket.as_fd()),
+                Heard::Request(Request::Notified { seen }) if self.kept.notify.is_some() => {
+                    self.conversations[*index].waits_for_other_than = Some(seen);
+                }
                 Heard::Request(request) => {
                     let reply = self.perform(now, request);
-                    conversation::answer(self.conversations[*index].as_fd(), reply);
+                    conversation::answer(self.conversations[*index].socket.as_fd(), &reply);
                 }
             }
         }
         if woken.listener {
             match conversation::accept(&self.kept.listener) {
-                Ok(socket) => self.conversations.push(socket),
+                Ok(socket) => self.conversations.push(Conversation { socket, waits_for_other_than: None }),
                 Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED) => {}
                 // Out of descriptors, say: not again and again.
                 Err(_) => self.accept_from = Some(now + Duration::from_millis(ACCEPT_PAUSE_MS)),
             }
+        }
+    }
+
+    /// Hears what the processes of the run say, and tells those who wait for it.
+    fn pass_on(&mut self, now: Instant, woken: &Woken) {
+        let Some(notify) = &mut self.kept.notify else { return };
+        if woken.notify {
+            notify.read(now);
+        }
+        let waiting = |one: &&mut Conversation| one.waits_for_other_than.and_then(|seen| notify.due(now, seen)).is_some_and(|at| at <= now);
+        let waiting: Vec<_> = self.conversations.iter_mut().filter(waiting).collect();
+        if waiting.is_empty() {
+            return;
+        }
+        let told = notify.tell(now);
+        for one in waiting {
+            one.waits_for_other_than = None;
+            conversation::answer(one.socket.as_fd(), &told);
         }
     }
 
@@ -209,7 +243,7 @@ impl Keeper {
                 _ => Reply::Refused,
             },
             Request::Status => Reply::State { stopping: self.stop_at.is_some(), started_unix_ms: self.kept.started_unix_ms },
-            Request::Hello { .. } | Request::Namespaces => Reply::Refused,
+            Request::Hello { .. } | Request::Namespaces | Request::Notified { .. } => Reply::Refused,
         }
     }
 

@@ -11,6 +11,7 @@
 pub mod control;
 mod invocation;
 pub mod limits;
+pub mod notify;
 pub mod operation;
 pub mod record;
 pub mod report;

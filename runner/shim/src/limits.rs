@@ -41,3 +41,11 @@ pub const JOINED_KILL_MS: u64 = 2_000;
 /// Pause between two rounds of killing its children, whose children come to light only
 /// then, in milliseconds.
 pub const JOINED_KILL_ROUND_MS: u64 = 20;
+/// Largest datagram on `NOTIFY_SOCKET`; what is longer is cut.
+pub const NOTIFY_BYTES_MAX: usize = 4 * 1024;
+/// Longest `STATUS=` that is kept, in bytes.
+pub const NOTIFY_STATUS_BYTES_MAX: usize = 256;
+/// Datagrams that are read per second; more wait, and with them whoever sends them.
+pub const NOTIFY_DATAGRAMS_PER_S_MAX: u32 = 200;
+/// Changes are told to the server at least this far apart, in milliseconds.
+pub const NOTIFY_TELL_APART_MS: u64 = 100;

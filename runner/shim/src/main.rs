@@ -20,6 +20,7 @@ mod keep;
 mod log;
 mod mounts;
 mod namespaces;
+mod notify_socket;
 mod privileges;
 mod processes;
 mod stage;

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! stage 0: SetSession? UserNamespace? Namespaces RootFolder NewRoot Directory* Bind* …
-//! ── ForkSupervisor ── PID 1: Proc LastPid? EnterRoot
+//! ── ForkSupervisor ── PID 1: Proc LastPid? NotifySocket? EnterRoot
 //! ── ForkChild ──────── child: LimitCore … User NoNewPrivileges, then the spec
 //! ── Keep ───────────── PID 1 again: SupervisorUser, then reap, log, stop
 //! ```
@@ -165,6 +165,11 @@ pub enum Operation {
         /// Whether the run has a user namespace of its own.
         user_namespace: bool,
     },
+    /// A socket on which the processes of the run say how they are; the supervisor keeps it.
+    NotifySocket {
+        /// Where.
+        path: String,
+    },
 }
 
 pub(crate) mod code {
@@ -194,6 +199,7 @@ pub(crate) mod code {
     pub(crate) const KEEP: u16 = 24;
     pub(crate) const SUPERVISOR_USER: u16 = 25;
     pub(crate) const ENTER: u16 = 26;
+    pub(crate) const NOTIFY_SOCKET: u16 = 27;
 }
 
 pub(crate) mod part {
@@ -285,6 +291,7 @@ impl Operation {
             Self::NoNewPrivileges => (code::NO_NEW_PRIVILEGES, body),
             Self::Keep => (code::KEEP, body),
             Self::SupervisorUser { uid, gid } => (code::SUPERVISOR_USER, ids(*uid, *gid)),
+            Self::NotifySocket { path } => (code::NOTIFY_SOCKET, text(part::TARGET, path)),
             Self::Enter { owner, user_namespace } => {
                 (code::ENTER, body.number(part::UID, (*owner).into()).number(part::USER_NAMESPACE, (*user_namespace).into()))
             }

@@ -16,9 +16,10 @@ use crate::child::{self, Outputs};
 use crate::conversation;
 use crate::failure::{Failure, Outcome, Step};
 use crate::keep::Keeper;
+use crate::notify_socket::Notify;
 use crate::processes::{Fork, HostIdentity, split};
 use crate::stage::{Endowment, Output, Reply, privileged, split_at};
-use crate::{files, privileges};
+use crate::{files, notify_socket, privileges};
 
 /// What is kept of the child's outputs on this side.
 struct Captured {
@@ -30,8 +31,12 @@ pub(crate) fn run(list: &[Operation], endowment: Endowment, reply: &mut Reply) -
     let identity = HostIdentity::read().step("read who the supervisor is")?;
     let (before, rest) = split_at(list, &Operation::ForkChild)?;
     let (of_child, of_keeper) = split_at(rest, &Operation::Keep)?;
+    let mut notify = None;
     for operation in before {
-        privileged(operation)?;
+        match operation {
+            Operation::NotifySocket { path } => notify = Some(Notify::new(notify_socket::bind(path)?)),
+            other => privileged(other)?,
+        }
     }
     let Endowment { spec, lock, folder, output, child: descriptors } = endowment;
     let (outputs, captured) = lay_out(output, of_child)?;
@@ -43,7 +48,7 @@ pub(crate) fn run(list: &[Operation], endowment: Endowment, reply: &mut Reply) -
     let pid = match split("fork the child")? {
         Fork::Parent(pid) => pid,
         Fork::Child => {
-            drop((captured, lock, folder, spec, prepared_reader, release_writer, signals));
+            drop((captured, lock, folder, spec, prepared_reader, release_writer, signals, notify));
             let gate = child::Gate { prepared: prepared_writer, release: release_reader, supervisor };
             return child::run(of_child, spec_of_child, outputs, &descriptors, gate);
         }
@@ -78,6 +83,7 @@ pub(crate) fn run(list: &[Operation], endowment: Endowment, reply: &mut Reply) -
         _lock: lock,
         captures: captured.captures,
         log: captured.log,
+        notify,
     };
     Keeper::new(kept)?.keep()
 }
@@ -95,6 +101,8 @@ pub(crate) struct Kept {
     pub(crate) _lock: OwnedFd,
     pub(crate) captures: Vec<Capture>,
     pub(crate) log: Option<OwnedFd>,
+    /// Where the processes of the run say how they are.
+    pub(crate) notify: Option<Notify>,
 }
 
 /// Pipes for a logged child. They belong to the child's user: without that, opening

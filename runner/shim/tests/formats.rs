@@ -89,6 +89,19 @@ fn the_first_operations_are_read_and_written() {
     assert_eq!(operation::encode(&list), bytes("operations-1.hex"));
 }
 
+/// The second form adds what a command inside a live run enters, and the socket on which
+/// processes tell how they are.
+#[test]
+fn the_second_operations_are_read_and_written() {
+    let list = vec![
+        Operation::Enter { owner: 700_019, user_namespace: true },
+        Operation::ForkSupervisor,
+        Operation::NotifySocket { path: "run/notify".to_owned() },
+    ];
+    assert_eq!(operation::decode(&bytes("operations-2.hex")), Ok(list.clone()));
+    assert_eq!(operation::encode(&list), bytes("operations-2.hex"));
+}
+
 #[test]
 fn an_operation_that_is_not_known_refuses_the_list() {
     let mut list = bytes("operations-1.hex");

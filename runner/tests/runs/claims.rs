@@ -171,6 +171,25 @@ fn commands_inside_a_run_leave_nothing() {
 }
 
 #[test]
+fn what_the_processes_of_a_run_say_of_themselves_is_heard_and_nobody_elses() {
+    play("notify");
+}
+
+#[test]
+fn a_flood_of_notifications_costs_its_sender_the_time() {
+    play("notify_flood");
+}
+
+#[test]
+fn a_server_that_was_away_hears_what_still_matters() {
+    for mode in modes() {
+        let stage = Stage::new(mode);
+        stage.play("notify_restart_begin");
+        stage.play("notify_restart_end");
+    }
+}
+
+#[test]
 fn a_run_of_an_earlier_boot_is_over() {
     play("reboot");
 }

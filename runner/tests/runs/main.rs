@@ -10,5 +10,6 @@
 mod adoption;
 mod claims;
 mod joining;
+mod notifying;
 mod scenarios;
 mod stage;

@@ -75,6 +75,10 @@ impl Server {
             "join_kills" => self.join_kills().await,
             "join_refusals" => self.join_refusals().await,
             "join_terminal" => self.join_terminal().await,
+            "notify" => self.notify().await,
+            "notify_flood" => self.notify_flood().await,
+            "notify_restart_begin" => self.notify_restart_begin().await,
+            "notify_restart_end" => self.notify_restart_end().await,
             "join_often" => self.join_often().await,
             other => panic!("no scenario {other}"),
         }
@@ -122,7 +126,7 @@ impl Server {
     }
 
     /// So that the stage can end it, whatever happens here.
-    fn note(&self, run: &LiveRun) {
+    pub(crate) fn note(&self, run: &LiveRun) {
         let path = self.root.join("logs/shims");
         let mut file = std::fs::File::options().create(true).append(true).open(path).expect("note");
         writeln!(file, "{}", run.shim_pid()).expect("note");

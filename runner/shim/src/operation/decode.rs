@@ -77,6 +77,7 @@ impl Parts {
             code::NO_NEW_PRIVILEGES => Operation::NoNewPrivileges,
             code::KEEP => Operation::Keep,
             code::SUPERVISOR_USER => Operation::SupervisorUser { uid: self.id(part::UID)?, gid: self.id(part::GID)? },
+            code::NOTIFY_SOCKET => Operation::NotifySocket { path: self.text(part::TARGET)? },
             code::ENTER => Operation::Enter { owner: self.id(part::UID)?, user_namespace: self.number(part::USER_NAMESPACE)? != 0 },
             unknown => return Err(Malformed::Unknown(unknown)),
         })

@@ -49,6 +49,7 @@ impl fmt::Display for Operation {
             Self::NoNewPrivileges => f.write_str("no new privileges"),
             Self::Keep => f.write_str("-- keep"),
             Self::SupervisorUser { uid, gid } => write!(f, "supervisor {uid}:{gid} with CAP_KILL"),
+            Self::NotifySocket { path } => write!(f, "notify socket at /{path}"),
             Self::Enter { owner, user_namespace } => {
                 let user = if *user_namespace { "user, " } else { "" };
                 write!(f, "enter the {user}mount, ipc, uts and pid namespaces of a run (/app of {owner})")
