@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use shim::control::{Reply, Request};
-use shim::limits::{ACCEPT_PAUSE_MS, CONVERSATIONS_MAX, DRAIN_MS, GRACE_MS_MAX, READ_BYTES};
+use shim::limits::{ACCEPT_PAUSE_MS, CONVERSATIONS_MAX, DRAIN_MS, GRACE_MS_MAX, READ_BUFFER_BYTES, READ_BYTES};
 use shim::{Ended, ExitRecord, record};
 
 use crate::conversation::{self, Conversation, Heard};
@@ -21,7 +21,7 @@ use crate::failure::{Outcome, Step};
 use crate::files;
 use crate::log::Log;
 use crate::notify_socket::Notify;
-use crate::processes::{Reaped, reap};
+use crate::processes::{Reaped, give_memory_back, reap};
 use crate::supervisor::{Kept, now_unix_ms};
 
 /// Everything of the run but PID 1 itself.
@@ -57,7 +57,9 @@ impl Keeper {
             Some(folder) => Some(Log::open(folder, std::mem::take(&mut kept.log_subject)).step("open the log")?),
             None => None,
         };
-        let buffer = if log.is_some() { vec![0; READ_BYTES] } else { Vec::new() };
+        // Of this size it gets pages of its own, which count only once they are written to.
+        let buffer = if log.is_some() { vec![0; READ_BUFFER_BYTES] } else { Vec::new() };
+        give_memory_back();
         Ok(Self {
             kept,
             log,
@@ -176,7 +178,7 @@ impl Keeper {
     fn read_outputs(&mut self, now: Instant, woken: &Woken) {
         let Some(log) = &mut self.log else { return };
         for index in &woken.captures {
-            self.kept.captures[*index].read(now, &mut self.buffer, log);
+            self.kept.captures[*index].read(now, &mut self.buffer[..READ_BYTES], log);
         }
         for capture in &mut self.kept.captures {
             capture.flush_if_idle(now, log);

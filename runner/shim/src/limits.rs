@@ -17,6 +17,9 @@ pub const DETAIL_BYTES_MAX: usize = 1024;
 pub const LINE_BYTES_MAX: usize = 64 * 1024;
 /// Bytes read from an output at once.
 pub const READ_BYTES: usize = 64 * 1024;
+/// What is allotted for that: the C library maps what is at least 128 KiB, instead of
+/// taking and clearing a part of the heap.
+pub const READ_BUFFER_BYTES: usize = 256 * 1024;
 /// A line without its end is handed on after this long without another byte, in milliseconds.
 pub const PARTIAL_LINE_IDLE_MS: u64 = 1_000;
 /// How long the outputs are read after everything of the run has ended, in milliseconds.
