@@ -166,6 +166,8 @@ pub struct CheckObserved {
     pub kind: Option<CheckKind>,
     /// How it is counted, for people.
     pub rule: String,
+    /// Its failure is only told.
+    pub warn: bool,
     /// Where it is.
     pub state: CheckState,
     /// Since when, in milliseconds since 1970 UTC.
@@ -249,6 +251,13 @@ pub struct InstanceObserved {
     pub last_end: Option<LastEnd>,
     /// In `Backoff`: when it starts again, in milliseconds since 1970 UTC.
     pub next_start_unix_ms: Option<i64>,
+}
+
+impl InstanceObserved {
+    /// A readiness check of its author that keeps visitors away from it while it is unready.
+    pub fn keeps_out(&self) -> Option<&CheckObserved> {
+        self.checks.iter().find(|check| check.kind == Some(CheckKind::Readiness) && !check.warn && check.state != CheckState::Passing)
+    }
 }
 
 /// Everything the engine knows of an app, sent whole at each change.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use model::engine::{AppObserved, AppTarget, InstancePhase, ReleaseMode};
+use model::engine::{AppObserved, AppTarget, CheckTried, InstancePhase, ReleaseMode};
 use model::{AppNumber, Ordinal, ProcessType, RunId};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -26,8 +26,10 @@ use crate::silence::{Mono, Seen};
 use crate::slot::{Slot, Startup};
 
 mod adoption;
+mod checks;
 mod effects;
 mod health;
+mod notify;
 mod starts;
 
 /// What all apps of the box share.
@@ -41,6 +43,8 @@ pub(crate) struct Shared {
 pub(crate) enum Message {
     Released(u64),
     Trouble(u64),
+    /// Try every check now, for a person.
+    TryChecks(oneshot::Sender<Vec<CheckTried>>),
     /// Stop everything for good, then answer with the number of runs that were stopped.
     Halt {
         grace: Duration,
@@ -101,7 +105,8 @@ impl AppTask {
             self.settle();
             self.publish(&observed);
             self.answer_halt();
-            let wake = self.slots.values().filter_map(Slot::next_wake).min();
+            let now = self.now();
+            let wake = self.slots.values().filter_map(|slot| slot.next_wake(now)).min();
             let timer = async {
                 match wake {
                     Some(at) => tokio::time::sleep_until(self.epoch + at).await,
@@ -151,7 +156,11 @@ impl AppTask {
             self.event(key, InstanceEvent::Tick);
             self.advance_start(key);
             self.advance_startup(key);
+            self.advance_checks(key);
+            self.advance_watchdog(key);
             self.advance_silence(key);
+            self.consider_unready(key);
+            self.consider_restart(key);
         }
     }
 
@@ -233,6 +242,7 @@ impl AppTask {
                     clock.trouble(now);
                 }
             }
+            Message::TryChecks(done) => self.try_all(done),
             Message::Halt { grace, done } => self.begin_halt(grace, done),
         }
     }
@@ -253,6 +263,10 @@ impl AppTask {
             Done::Gone(key, number, end, lines) => self.gone(&key, number, &end, lines),
             Done::Probed(key, number, outcome) => self.probed(&key, number, &outcome),
             Done::Looked(key, number, seen, outcome) => self.looked(&key, number, seen, outcome.as_ref()),
+            Done::Tried(key, number, index, tried) => self.tried(&key, number, index, tried),
+            Done::ManualTries => self.manual_tries_ended(),
+            Done::Notified(key, number, said) => self.notified(&key, number, said),
+            Done::WatchdogSeen(key, number, said) => self.watchdog_seen(&key, number, said.as_ref()),
             Done::MayStart(key, permit) => {
                 if let Some(pending) = self.slots.get_mut(&key).and_then(|slot| slot.pending.as_mut()) {
                     pending.permit = Some(permit);
@@ -291,13 +305,20 @@ impl AppTask {
         let instances = self.slots.iter().map(|(key, slot)| slot.observed(reconcile::instance(&self.target, key), key)).collect();
         let new = AppObserved { instances };
         observed.send_if_modified(|old| {
-            let changed = *old != new;
-            if changed {
-                *old = new;
-            }
-            changed
+            // Each try of a check is there for whoever asks; only what changed is news.
+            let is_news = *old != new && without_tries(old) != without_tries(&new);
+            *old = new;
+            is_news
         });
     }
+}
+
+fn without_tries(observed: &AppObserved) -> AppObserved {
+    let mut observed = observed.clone();
+    for check in observed.instances.iter_mut().flat_map(|instance| &mut instance.checks) {
+        (check.answer, check.took_ms, check.failures) = (None, None, 0);
+    }
+    observed
 }
 
 #[cfg(test)]

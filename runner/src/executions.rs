@@ -36,6 +36,11 @@ impl Execution for LocalRun {
         let run = self.0.clone();
         Box::pin(async move { run.kill().await })
     }
+
+    fn signal(&self, signal: i32) -> BoxFuture<'static, io::Result<()>> {
+        let run = self.0.clone();
+        Box::pin(async move { run.signal(signal).await })
+    }
 }
 
 /// A run whose lock is held, but not by a process that can be known. Two of a bot would be
@@ -102,6 +107,16 @@ impl Execution for UnclearRun {
         Box::pin(async move {
             match run.live().await? {
                 Some(run) => run.kill().await,
+                None => Ok(()),
+            }
+        })
+    }
+
+    fn signal(&self, signal: i32) -> BoxFuture<'static, io::Result<()>> {
+        let run = self.clone();
+        Box::pin(async move {
+            match run.live().await? {
+                Some(run) => run.signal(signal).await,
                 None => Ok(()),
             }
         })

@@ -6,10 +6,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::author::HealthCheck;
 use model::engine::ReleaseTarget;
 use model::{AppNumber, ExitStatus, Hostname, RunId};
 
 use crate::checks::ProbeOutcome;
+use crate::checks::tries::Tried;
 use crate::record::RunRecord;
 use crate::runs::RunEnd;
 
@@ -31,6 +33,8 @@ pub(crate) trait Execution: Send + Sync {
     fn gone(&self) -> BoxFuture<'static, RunEnd>;
     fn stop(&self, grace: Duration) -> BoxFuture<'static, std::io::Result<()>>;
     fn kill(&self) -> BoxFuture<'static, std::io::Result<()>>;
+    /// Passes a signal to its child.
+    fn signal(&self, signal: i32) -> BoxFuture<'static, std::io::Result<()>>;
 }
 
 /// A live run as tasks pass it around.
@@ -56,9 +60,9 @@ pub(crate) enum StartFailure {
 
 /// What came of a command that was run inside a live run's sandbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(dead_code, reason = "the app's task asks for it with the author's checks")]
 pub(crate) enum CheckRun {
     /// It ended by itself.
+    #[allow(dead_code, reason = "launch joins no live run yet")]
     Ended {
         /// How; 126 and 127 as in a shell: it could not be executed, or is not there.
         status: ExitStatus,
@@ -66,6 +70,7 @@ pub(crate) enum CheckRun {
         output: String,
     },
     /// It did not end in time and was killed with everything that it had started.
+    #[allow(dead_code, reason = "launch joins no live run yet")]
     TimedOut {
         /// As above.
         output: String,
@@ -76,7 +81,6 @@ pub(crate) enum CheckRun {
 
 /// What a process of a run said on its `NOTIFY_SOCKET`, the newest of each kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[allow(dead_code, reason = "the app's task asks for it with the author's checks")]
 pub(crate) struct Notified {
     /// Grows with each change; repeated pings of the watchdog are none. Never 0.
     pub(crate) change: u64,
@@ -92,7 +96,6 @@ pub(crate) struct Notified {
 
 /// A process that pings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(dead_code, reason = "the app's task asks for it with the author's checks")]
 pub(crate) struct Watchdog {
     /// The age of the last ping, at the moment of the answer.
     pub(crate) age: Duration,
@@ -133,18 +136,18 @@ pub(crate) trait Host: Send + Sync {
     fn start(&self, order: StartOrder) -> BoxFuture<'static, Result<Live, StartFailure>>;
     /// Probes an instance once.
     fn probe(&self, number: AppNumber, port: u16, host: Hostname, first_byte_within: Duration) -> BoxFuture<'static, ProbeOutcome>;
+    /// Tries an author's check once over the network.
+    fn try_network(&self, number: AppNumber, port: u16, host: Hostname, check: Arc<HealthCheck>) -> BoxFuture<'static, Tried>;
     /// Asks the router for the age of the last byte.
     fn last_byte(&self, run: RunId) -> BoxFuture<'static, Option<Duration>>;
     /// The last lines that a run said since a moment.
     fn last_lines(&self, number: AppNumber, run: RunId, since_unix_ms: i64) -> BoxFuture<'static, Vec<String>>;
     /// Runs a command once inside the sandbox of the live run that `order` started, as its
     /// user and with its environment; kills it with everything it started after `timeout`.
-    #[allow(dead_code, reason = "the app's task asks for it with the author's checks")]
     fn exec_check(&self, order: StartOrder, words: Vec<String>, timeout: Duration) -> BoxFuture<'static, CheckRun>;
     /// What a run said on its `NOTIFY_SOCKET`, as soon as that is something else than the
     /// change that was `seen`; 0 for whatever it is now, or for the first word if it said
     /// nothing yet. Nothing is polled. `None`: the run is gone, or its shim is too old.
-    #[allow(dead_code, reason = "the app's task asks for it with the author's checks")]
     fn notified(&self, number: AppNumber, run: RunId, seen: u64) -> BoxFuture<'static, Option<Notified>>;
     /// Removes what a run that is gone left behind.
     fn tidy(&self, number: AppNumber, folder: String) -> BoxFuture<'static, ()>;

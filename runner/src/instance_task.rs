@@ -8,11 +8,15 @@ use model::{AppNumber, Hostname, RunId};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::checks::ProbeOutcome;
-use crate::host::{Host, Live, StartFailure, StartOrder};
+use crate::checks::tries::Tried;
+use crate::host::{Host, Live, Notified, StartFailure, StartOrder};
 use crate::limits::{PROBE_TIMEOUT, SHIM_KILL_MARGIN, STUCK_AFTER};
 use crate::reconcile::SlotKey;
 use crate::runs::RunEnd;
 use crate::silence::{Look, Seen};
+
+/// Ends a process with a core dump, if it has not decided otherwise.
+const SIGABRT: i32 = 6;
 
 /// What happened, to which instance, in which run.
 pub(crate) enum Done {
@@ -20,6 +24,14 @@ pub(crate) enum Done {
     Gone(SlotKey, u64, RunEnd, Vec<String>),
     Probed(SlotKey, u64, ProbeOutcome),
     Looked(SlotKey, u64, Seen, Option<ProbeOutcome>),
+    /// A try of one of the author's checks, by its place.
+    Tried(SlotKey, u64, usize, Tried),
+    /// Tries that a person asked for are over.
+    ManualTries,
+    /// What the run says of itself is another thing now.
+    Notified(SlotKey, u64, Option<Notified>),
+    /// Whether a watchdog that seemed overdue is.
+    WatchdogSeen(SlotKey, u64, Option<Notified>),
     MayStart(SlotKey, OwnedSemaphorePermit),
     MayRestart(SlotKey, OwnedSemaphorePermit),
     /// A run that no instance claims is gone.
@@ -73,6 +85,23 @@ impl Subject {
         Done::Looked(self.key, number, seen, Some(outcome))
     }
 
+    /// Waits until the run says something else of itself than the change that was seen.
+    pub(crate) async fn notified(self, live: Live, seen: u64) -> Done {
+        let number = self.run.number;
+        let said = tokio::select! {
+            said = self.host.notified(self.number, self.run, seen) => said,
+            _ = live.gone() => None,
+        };
+        Done::Notified(self.key, number, said)
+    }
+
+    /// Asks for the age of the watchdog's last ping.
+    pub(crate) async fn watchdog(self) -> Done {
+        let number = self.run.number;
+        let said = self.host.notified(self.number, self.run, 0).await;
+        Done::WatchdogSeen(self.key, number, said)
+    }
+
     pub(crate) async fn tidy(self) -> Done {
         self.host.tidy(self.number, self.run.folder()).await;
         Done::Nothing
@@ -85,6 +114,14 @@ pub(crate) async fn stop(live: Live, run: RunId, grace: Duration) -> Done {
         tracing::warn!(%error, run = %run.folder(), "a run could not be told to stop");
     }
     Done::Nothing
+}
+
+/// Has it leave a trace of where it hangs, then tells it to stop.
+pub(crate) async fn abort(live: Live, run: RunId, grace: Duration) -> Done {
+    if let Err(error) = live.signal(SIGABRT).await {
+        tracing::warn!(%error, run = %run.folder(), "a run could not be sent SIGABRT");
+    }
+    stop(live, run, grace).await
 }
 
 /// Stops a run, and kills it after the grace; false if it does not end all the same.

@@ -256,7 +256,7 @@ impl Lifecycle {
 
     fn unhealthy(&mut self, now: Mono, cause: Cause) -> Effects {
         self.uncured = self.uncured.saturating_add(1);
-        self.drain(now, After::Crash, cause)
+        self.drain(now, After::Cure, cause)
     }
 
     /// Forgets restarts that did not help: it has been well for ten minutes.
@@ -315,7 +315,8 @@ impl Lifecycle {
         match after {
             After::Down => self.settle(State::Down),
             After::Restart => self.start_as_asked(),
-            After::Crash => self.crashed(now, random),
+            After::Cure if !self.candidate => self.start_again(),
+            After::Cure | After::Crash => self.crashed(now, random),
         }
     }
 

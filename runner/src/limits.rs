@@ -59,6 +59,15 @@ pub const RESTART_AFTER_REQUEST_TIMEOUTS: u32 = 2;
 /// A restart that did not cure doubles the window up to this.
 pub const RESTART_AFTER_MAX: Duration = s(600);
 
+/// How often a watchdog is taken to be fed if its app does not say (`WATCHDOG_USEC=`).
+pub const WATCHDOG_INTERVAL: Duration = s(30);
+/// So many intervals without `WATCHDOG=1`: restart.
+pub const WATCHDOG_MISSED_INTERVALS: u32 = 2;
+/// Between two looks at a watchdog, whatever its interval.
+pub const WATCHDOG_SOON: Duration = s(1);
+/// How much people see of an app's `STATUS=`.
+pub const STATUS_SHOWN_CHARS_MAX: usize = 200;
+
 /// How long a drained instance keeps its requests.
 pub const DRAIN_TIMEOUT: Duration = s(10);
 /// SIGTERM to SIGKILL.
@@ -87,6 +96,9 @@ pub const HEALTH_RESETS_AFTER: Duration = s(600);
 
 /// Restarts of silent instances at the same time on the box.
 pub const LIVENESS_RESTARTS_PER_BOX: usize = 2;
+/// How long an instance that does not come up after a restart for its health keeps the
+/// others of its app from theirs.
+pub const HEALING_MAX: Duration = s(600);
 /// Instances starting at the same time, per core.
 pub const STARTS_PER_CORE: usize = 2;
 /// A start that takes longer lets the next one begin (web: it may never bind).

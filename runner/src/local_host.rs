@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use launch::Users;
+use model::author::HealthCheck;
 use model::engine::OneOffCommand;
 use model::{AppNumber, Hostname, RunId};
 
+use crate::checks::tries::{self, Tried, Try};
 use crate::checks::{self, Probe, ProbeOutcome};
 use crate::environment::{self, Machine, Process};
 use crate::executions::{LocalRun, UnclearRun, judge};
@@ -213,6 +215,11 @@ impl Host for LocalHost {
     fn probe(&self, number: AppNumber, port: u16, host: Hostname, first_byte_within: Duration) -> BoxFuture<'static, ProbeOutcome> {
         let probe = Probe { port, host, uid: self.uid(number), first_byte_within };
         Box::pin(async move { checks::probe(&probe).await })
+    }
+
+    fn try_network(&self, number: AppNumber, port: u16, host: Hostname, check: Arc<HealthCheck>) -> BoxFuture<'static, Tried> {
+        let subject = Try { check, port, host, uid: self.uid(number) };
+        Box::pin(async move { tries::over_network(&subject).await })
     }
 
     fn last_byte(&self, run: RunId) -> BoxFuture<'static, Option<Duration>> {

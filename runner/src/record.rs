@@ -30,6 +30,8 @@ pub struct RunRecord {
     pub restarts: u32,
     /// The restart counter of its instance that was acted on last.
     pub restart_seen: u64,
+    /// It was up and its author's readiness checks kept visitors away.
+    pub not_ready: bool,
     /// It was told to stop.
     pub stopping: bool,
     /// A command beside the app, which no target asks for.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use model::engine::{AppObserved, AppTarget, OneOff};
+use model::engine::{AppObserved, AppTarget, CheckTried, OneOff};
 use model::{AppName, AppNumber, RunId, SlugId};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
@@ -175,6 +175,20 @@ impl Runner {
     pub fn trouble(&self, run: &RunId, kind: TroubleKind) {
         tracing::debug!(run = %run.folder(), ?kind, "trouble at the router");
         self.tell(run, Message::Trouble(run.number));
+    }
+
+    /// Tries every check of every live instance of an app once, for a person; it does not
+    /// count.
+    pub async fn try_checks(&self, app: &AppName) -> Vec<CheckTried> {
+        let messages = {
+            let apps = self.apps();
+            apps.numbers.get(app).and_then(|number| apps.handles.get(number)).map(|handle| handle.messages.clone())
+        };
+        let (done, tried) = oneshot::channel();
+        match messages {
+            Some(messages) if messages.send(Message::TryChecks(done)).await.is_ok() => tried.await.unwrap_or_default(),
+            _ => Vec::new(),
+        }
     }
 
     /// Starts a command beside the app.

@@ -2,16 +2,22 @@
 
 use std::time::Duration;
 
-use model::engine::{InstanceObserved, InstancePhase, LastEnd};
-use model::{ExitStatus, InstanceId, RunId, StopReason};
+use model::author::{AppJson, CheckKind};
+use model::engine::{CheckObserved, CheckState, InstanceObserved, InstancePhase, LastEnd};
+use model::{ExitStatus, InstanceId, ProcessType, RunId, StopReason};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::checks::ProbeOutcome;
 use crate::host::Live;
 use crate::lifecycle::{Cause, Lifecycle, State};
-use crate::limits::{BOOT_TIMEOUT, CANDIDATE_5XX_PATIENCE, STARTUP_PROBE_APART_MAX, STARTUP_PROBE_FIRST, STOP_GRACE};
+use crate::limits::{
+    BOOT_TIMEOUT, CANDIDATE_5XX_PATIENCE, HEALING_MAX, PROBE_EVERY_WHEN_IDLE, RESTART_AFTER_MIN, STARTUP_PROBE_APART_MAX,
+    STARTUP_PROBE_FIRST, STOP_GRACE, UNREADY_AFTER,
+};
+use crate::notified::Said;
 use crate::reconcile::{Known, SlotKey};
 use crate::record::RunRecord;
+use crate::run_checks::{Boot, RunChecks, stays_up_at};
 use crate::runs::RunEnd;
 use crate::silence::{Mono, SilenceClock};
 
@@ -24,11 +30,19 @@ pub(crate) struct Slot {
     pub(crate) pending: Option<Pending>,
     pub(crate) run: Option<SlotRun>,
     pub(crate) silence: Option<SilenceClock>,
-    pub(crate) silent: Option<(u64, String)>,
+    /// The last probe of a silent instance, for people.
+    pub(crate) silent_probe: String,
+    /// Since when the silence clock has been of its present mind, and which.
+    pub(crate) silence_since: (bool, i64),
+    /// Why it is being restarted for its health.
+    pub(crate) verdict: Option<StopReason>,
     pub(crate) start_permit: Option<(OwnedSemaphorePermit, Mono)>,
+    /// Since when it is being restarted for its health: no other one of the app is then.
+    pub(crate) healing_since: Option<Mono>,
     pub(crate) ration: Option<OwnedSemaphorePermit>,
     pub(crate) ration_asked: bool,
-    pub(crate) boot_timeout: Duration,
+    /// How its start is judged.
+    pub(crate) boot: Boot,
     pub(crate) last_end: Option<LastEnd>,
     pub(crate) since_unix_ms: i64,
     pub(crate) next_start_unix_ms: Option<i64>,
@@ -52,6 +66,13 @@ pub(crate) struct SlotRun {
     pub(crate) record: RunRecord,
     pub(crate) started: Mono,
     pub(crate) startup: Startup,
+    /// The author's checks.
+    pub(crate) checks: RunChecks,
+    /// Without a port and without startup checks: it has started once it stayed up, and
+    /// only then its readiness counts.
+    pub(crate) stays_up: bool,
+    /// What it says of itself.
+    pub(crate) said: Said,
 }
 
 /// Startup probes: soon at first, then further apart.
@@ -82,7 +103,30 @@ impl Startup {
     }
 }
 
+impl SlotRun {
+    /// A run that is being started; its checks begin when it lives.
+    pub(crate) fn new(id: RunId, record: RunRecord, now: Mono) -> Self {
+        Self {
+            id,
+            live: None,
+            record,
+            started: now,
+            startup: Startup::new(now),
+            checks: RunChecks::default(),
+            stays_up: false,
+            said: Said::default(),
+        }
+    }
+}
+
 impl Slot {
+    /// How its next start is judged.
+    pub(crate) fn set_boot(&mut self, app: &AppJson, process_type: &ProcessType, default: Duration) {
+        let boot = Boot::of(app, process_type, default);
+        self.boot = boot;
+        self.life.set_boot(boot.checked, boot.timeout, boot.ready_timeout);
+    }
+
     pub(crate) fn new(web: bool, restart_seen: u64, unix_ms: i64) -> Self {
         Self {
             life: Lifecycle::new(web, BOOT_TIMEOUT),
@@ -92,11 +136,14 @@ impl Slot {
             pending: None,
             run: None,
             silence: None,
-            silent: None,
+            silent_probe: String::new(),
+            silence_since: (false, unix_ms),
+            verdict: None,
             start_permit: None,
+            healing_since: None,
             ration: None,
             ration_asked: false,
-            boot_timeout: BOOT_TIMEOUT,
+            boot: Boot { checked: web, by_author: false, timeout: BOOT_TIMEOUT, ready_timeout: BOOT_TIMEOUT },
             last_end: None,
             since_unix_ms: unix_ms,
             next_start_unix_ms: None,
@@ -131,15 +178,40 @@ impl Slot {
         }
     }
 
+    /// Whether another instance of its app has to wait with a restart for its health. One
+    /// that does not come up does not keep the others from it for ever.
+    pub(crate) fn is_healing(&self, now: Mono) -> bool {
+        self.healing_since.is_some_and(|since| now < since + HEALING_MAX)
+    }
+
+    /// Whether the default check has a say: over what the author's checks do not decide.
+    pub(crate) fn needs_silence_clock(&self) -> bool {
+        let Some(run) = &self.run else { return false };
+        run.record.port.is_some() && !(run.checks.decide(CheckKind::Liveness) && run.checks.decide(CheckKind::Readiness))
+    }
+
     /// When this instance has something to do by itself.
-    pub(crate) fn next_wake(&self) -> Option<Mono> {
-        let live = self.run.as_ref().filter(|run| run.live.is_some());
-        let probing = matches!(self.life.state(), State::Starting(_)) && self.port().is_some();
-        let startup = live.filter(|run| probing && !run.startup.in_flight).map(|run| run.startup.next);
-        let silence = self.silence.as_ref().and_then(SilenceClock::next_due);
+    pub(crate) fn next_wake(&self, now: Mono) -> Option<Mono> {
         let permit = self.start_permit.as_ref().map(|(_, until)| *until);
         let pending = self.pending.as_ref().and_then(|pending| pending.retry_at);
-        [self.life.next_timer(), startup, silence, permit, pending].into_iter().flatten().min()
+        let silence = self.silence.as_ref().and_then(SilenceClock::next_due);
+        let live = self.run.as_ref().filter(|run| run.live.is_some()).and_then(|run| self.next_of_run(run, now));
+        [self.life.next_timer(), silence, permit, pending, live].into_iter().flatten().min()
+    }
+
+    fn next_of_run(&self, run: &SlotRun, now: Mono) -> Option<Mono> {
+        match self.life.state() {
+            State::Starting(_) => {
+                let default = run.record.port.is_some() && !self.boot.by_author && !run.startup.in_flight;
+                let stayed_up = run.stays_up.then(|| stays_up_at(run.started));
+                [default.then_some(run.startup.next), stayed_up, run.checks.next_due(true)].into_iter().flatten().min()
+            }
+            State::Ready | State::Unready => {
+                let liveness = run.checks.liveness_due(now, self.life.uncured());
+                [run.checks.next_due(false), liveness, run.said.next_due()].into_iter().flatten().min()
+            }
+            _ => None,
+        }
     }
 
     /// How the run ended, for `ps:why`. Asked before the lifecycle hears of the end.
@@ -149,10 +221,10 @@ impl Slot {
             None => StopReason::Exited,
             Some(Cause::Asked) if end.stop_timed_out => StopReason::StopTimeout { seconds: STOP_GRACE.as_secs() },
             Some(Cause::Asked) => StopReason::Asked,
-            Some(Cause::BootTimeout) => StopReason::BootTimeout { seconds: self.boot_timeout.as_secs() },
-            Some(Cause::Silent | Cause::Unwell | Cause::Watchdog | Cause::StartupFailed | Cause::NeverReady) => {
-                let (seconds, probe) = self.silent.clone().unwrap_or_default();
-                StopReason::Silent { seconds, probe }
+            Some(Cause::BootTimeout) => StopReason::BootTimeout { seconds: self.boot.timeout.as_secs() },
+            Some(Cause::NeverReady) => run.checks.readiness_failure().unwrap_or(StopReason::Exited),
+            Some(Cause::Silent | Cause::Unwell | Cause::Watchdog | Cause::StartupFailed) => {
+                self.verdict.clone().unwrap_or(StopReason::Exited)
             }
         };
         let started = run.live.as_ref().map_or(end.ended_unix_ms, |live| live.started_unix_ms());
@@ -177,6 +249,41 @@ impl Slot {
         }
     }
 
+    /// All that is checked of it, the default and the watchdog too.
+    fn checks_observed(&self) -> Vec<CheckObserved> {
+        let Some(run) = &self.run else { return Vec::new() };
+        let authors = run.checks.observed();
+        let (failing, since_unix_ms) = self.silence_since;
+        let default = self.silence.as_ref().map(|_| CheckObserved {
+            check: "GET /".to_owned(),
+            kind: None,
+            rule: default_rule(run.checks.decide(CheckKind::Readiness), run.checks.decide(CheckKind::Liveness)),
+            warn: false,
+            state: if failing { CheckState::Failing } else { CheckState::Passing },
+            since_unix_ms,
+            answer: run
+                .record
+                .probe_status
+                .filter(|_| !failing)
+                .map(|status| status.to_string())
+                .or_else(|| Some(self.silent_probe.clone()).filter(|probe| failing && !probe.is_empty())),
+            took_ms: None,
+            failures: 0,
+        });
+        let watchdog = run.said.watchdog().map(|(interval, overdue)| CheckObserved {
+            check: "WATCHDOG=1".to_owned(),
+            kind: None,
+            rule: format!("every {} s on NOTIFY_SOCKET, restarted if it is missing twice", interval.as_secs()),
+            warn: false,
+            state: if overdue { CheckState::Failing } else { CheckState::Passing },
+            since_unix_ms: run.record.ready_unix_ms.unwrap_or(self.since_unix_ms),
+            answer: None,
+            took_ms: None,
+            failures: 0,
+        });
+        authors.chain(default).chain(watchdog).collect()
+    }
+
     /// The instance as it is seen from above.
     pub(crate) fn observed(&self, instance: InstanceId, key: &SlotKey) -> InstanceObserved {
         let record = self.run.as_ref().map(|run| &run.record);
@@ -193,11 +300,27 @@ impl Slot {
             ready_after_ms: record.and_then(|record| record.ready_after_ms),
             check: record.and_then(|record| record.check.clone()),
             probe_status: record.and_then(|record| record.probe_status),
-            checks: Vec::new(),
-            status: None,
+            checks: self.checks_observed(),
+            status: self.run.as_ref().and_then(|run| run.said.status()),
             restarts: self.life.restarts(),
             last_end: self.last_end.clone(),
             next_start_unix_ms: self.next_start_unix_ms.filter(|_| phase == InstancePhase::Backoff),
         }
     }
+}
+
+/// What the default check does, without what the author's checks decide.
+fn default_rule(author_routes: bool, author_restarts: bool) -> String {
+    let (unready, restart) = (UNREADY_AFTER.as_secs(), RESTART_AFTER_MIN.as_secs());
+    let mut parts = vec![
+        "any byte to a visitor or a probe is life".to_owned(),
+        format!("asked every {} s when nobody visits", PROBE_EVERY_WHEN_IDLE.as_secs()),
+    ];
+    if !author_routes {
+        parts.push(format!("out of the routes after {unready} s of silence if another one is there"));
+    }
+    if !author_restarts {
+        parts.push(format!("restarted after {restart} s"));
+    }
+    parts.join(", ")
 }

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use super::{AppTask, Arc, Done, InstanceEvent, Live, SlotKey, Startup};
+use super::{AppTask, Arc, Done, InstanceEvent, Live, SlotKey};
 use crate::host::{Found, FoundState};
 use crate::instance_task;
 use crate::lifecycle::AdoptedPhase;
-use crate::limits::REQUEST_TIMEOUT;
+use crate::limits::{BOOT_TIMEOUT, REQUEST_TIMEOUT};
 use crate::record::RunRecord;
 use crate::runs::RunEnd;
 use crate::silence::{SilenceClock, restart_window};
@@ -41,6 +41,7 @@ impl AppTask {
         let phase = match () {
             // Nobody knows its port: it cannot serve.
             () if record.stopping || (web && is_lost) => AdoptedPhase::Stopping,
+            () if record.ready_unix_ms.is_some() && record.not_ready => AdoptedPhase::Unready,
             () if record.ready_unix_ms.is_some() => AdoptedPhase::Ready,
             () => AdoptedPhase::Starting,
         };
@@ -56,14 +57,24 @@ impl AppTask {
         slot.restart_seen = record.restart_seen;
         slot.life.set_restarts(record.restarts);
         let since_unix_ms = record.ready_unix_ms.unwrap_or_else(|| live.started_unix_ms());
-        let mut startup = Startup::new(now);
-        startup.next = now;
-        let started = now.saturating_sub(age);
-        slot.run = Some(SlotRun { id: run.clone(), live: Some(Arc::clone(&live)), record, started, startup });
-        if web && phase == AdoptedPhase::Ready {
+        let mut adopted = SlotRun::new(run.clone(), record, now);
+        adopted.live = Some(Arc::clone(&live));
+        adopted.startup.next = now;
+        adopted.started = now.saturating_sub(age);
+        slot.run = Some(adopted);
+        if let Some(release) = self.target.releases.get(&key.version) {
+            slot.set_boot(&release.manifest.app_json, &key.process_type, BOOT_TIMEOUT);
+        }
+        self.begin_checks(key, now);
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        if let Some(run) = slot.run.as_mut().filter(|_| phase == AdoptedPhase::Unready) {
+            run.checks.resume_unready(now);
+        }
+        if slot.needs_silence_clock() && matches!(phase, AdoptedPhase::Ready | AdoptedPhase::Unready) {
             slot.silence = Some(SilenceClock::adopted(now, restart_window(REQUEST_TIMEOUT, 0)));
         }
-        self.jobs.spawn(self.subject(key, run).until_gone(live));
+        self.jobs.spawn(self.subject(key, run).until_gone(Arc::clone(&live)));
+        self.jobs.spawn(self.subject(key, run).notified(live, 0));
         self.event(key, InstanceEvent::Adopted { phase, age });
         if let Some(slot) = self.slots.get_mut(key) {
             slot.since_unix_ms = since_unix_ms;

@@ -6,6 +6,7 @@ use crate::limits::REQUEST_TIMEOUT;
 use crate::silence::{SilenceClock, restart_window};
 use crate::slot::Pending;
 use model::ExitStatus;
+use model::author::CheckKind;
 
 impl AppTask {
     /// Tells an instance what happened and does what follows.
@@ -32,7 +33,11 @@ impl AppTask {
             let grace = self.halt.as_ref().map_or(grace, |halt| halt.grace.min(grace));
             run.record.stopping = true;
             self.host.remember(self.number, &id.folder(), &run.record);
-            self.jobs.spawn(instance_task::stop(Arc::clone(&live), id.clone(), grace));
+            if effects.abort {
+                self.jobs.spawn(instance_task::abort(Arc::clone(&live), id.clone(), grace));
+            } else {
+                self.jobs.spawn(instance_task::stop(Arc::clone(&live), id.clone(), grace));
+            }
         }
         if effects.kill {
             self.jobs.spawn(instance_task::kill(live, id));
@@ -50,8 +55,12 @@ impl AppTask {
             tracing::debug!(app = %self.target.app, instance = %key.process_type, ordinal = key.ordinal, version = %key.version, phase = phase.word(), "phase");
         }
         match slot.life.state() {
-            State::Ready if matches!(before, State::Starting(_)) => self.became_ready(key),
-            State::Ready | State::Unready => {}
+            State::Ready | State::Unready => {
+                if matches!(before, State::Starting(_)) {
+                    self.has_started(key);
+                }
+                self.note_readiness(key);
+            }
             State::Starting(_) => slot.silence = None,
             State::Draining(..) | State::Stopping(_) => slot.silence = None,
             State::Backoff(due) => {
@@ -59,24 +68,44 @@ impl AppTask {
                 slot.next_start_unix_ms = Some(unix_ms.saturating_add(wait));
                 let_go(slot);
             }
-            State::Down | State::Failed | State::Finished | State::Stuck(..) => let_go(slot),
+            State::Down | State::Failed | State::Finished | State::Stuck(..) => {
+                let_go(slot);
+                slot.healing_since = None;
+            }
         }
     }
 
-    fn became_ready(&mut self, key: &SlotKey) {
-        let now = self.now();
-        let unix_ms = self.host.unix_ms();
+    /// Its startup is over: it holds up nobody else, and its other checks begin.
+    fn has_started(&mut self, key: &SlotKey) {
+        let (now, unix_ms) = (self.now(), self.host.unix_ms());
         let Some(slot) = self.slots.get_mut(key) else { return };
         let_go(slot);
-        if key.process_type.is_web() {
+        slot.healing_since = None;
+        if slot.needs_silence_clock() {
             slot.silence = Some(SilenceClock::new(now, restart_window(REQUEST_TIMEOUT, slot.life.uncured())));
+            slot.silence_since = (false, unix_ms);
         }
         let Some(run) = &mut slot.run else { return };
+        run.checks.startup_is_over(now);
         let took = now.saturating_sub(run.started);
-        run.record.ready_after_ms = Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
-        run.record.ready_unix_ms = Some(unix_ms);
         self.last_boots.insert((key.process_type.clone(), key.ordinal), took);
-        self.host.remember(self.number, &run.id.folder(), &run.record);
+    }
+
+    /// What the next server should know of it.
+    fn note_readiness(&mut self, key: &SlotKey) {
+        let (now, unix_ms) = (self.now(), self.host.unix_ms());
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        let is_ready = slot.life.state() == State::Ready;
+        let Some(run) = &mut slot.run else { return };
+        let before = run.record.clone();
+        if is_ready && run.record.ready_unix_ms.is_none() {
+            run.record.ready_after_ms = Some(u64::try_from(now.saturating_sub(run.started).as_millis()).unwrap_or(u64::MAX));
+            run.record.ready_unix_ms = Some(unix_ms);
+        }
+        run.record.not_ready = !is_ready && run.checks.decide(CheckKind::Readiness);
+        if run.record != before {
+            self.host.remember(self.number, &run.id.folder(), &run.record);
+        }
     }
 
     /// Nothing of a run is alive any more.

@@ -5,7 +5,8 @@ use crate::checks::ProbeOutcome;
 use crate::lifecycle::Cause;
 use crate::limits::{HEALTH_RESETS_AFTER, REQUEST_TIMEOUT};
 use crate::silence::restart_window;
-use model::RunId;
+use model::StopReason;
+use model::author::CheckKind;
 use tokio::sync::OwnedSemaphorePermit;
 
 impl AppTask {
@@ -14,8 +15,9 @@ impl AppTask {
         let now = self.now();
         let Some(slot) = self.slots.get_mut(key) else { return };
         let (State::Starting(_), Some(port)) = (slot.life.state(), slot.port()) else { return };
+        let by_author = slot.boot.by_author;
         let Some(run) = slot.run.as_mut().filter(|run| run.live.is_some()) else { return };
-        if run.startup.in_flight || now < run.startup.next {
+        if by_author || run.startup.in_flight || now < run.startup.next {
             return;
         }
         run.startup.in_flight = true;
@@ -35,11 +37,11 @@ impl AppTask {
         };
         slot.note_probe(outcome);
         if passed {
-            self.event(key, InstanceEvent::Passed);
+            self.startup_passed(key);
         }
     }
 
-    /// Looks at an instance that was ready once, and draws the consequences of silence.
+    /// Looks at an instance that was ready once.
     pub(super) fn advance_silence(&mut self, key: &SlotKey) {
         let now = self.now();
         let Some(slot) = self.slots.get_mut(key) else { return };
@@ -49,8 +51,6 @@ impl AppTask {
             let subject = self.subject(key, &id);
             self.jobs.spawn(subject.look(look, port, self.target.probe_host.clone()));
         }
-        self.consider_unready(key);
-        self.consider_restart(key);
     }
 
     pub(super) fn looked(&mut self, key: &SlotKey, number: u64, seen: Seen, outcome: Option<&ProbeOutcome>) {
@@ -59,28 +59,34 @@ impl AppTask {
         if slot.run_mut(number).is_none() {
             return;
         }
+        let unix_ms = self.host.unix_ms();
+        let Some(slot) = self.slots.get_mut(key) else { return };
         let Some(clock) = &mut slot.silence else { return };
         clock.seen(now, seen);
+        if slot.silence_since.0 != clock.is_failing() {
+            slot.silence_since = (clock.is_failing(), unix_ms);
+        }
         let is_alive = !clock.is_failing() && seen != Seen::Void;
         if slot.life.uncured() > 0 && slot.life.ready_for(now) >= HEALTH_RESETS_AFTER && is_alive {
             slot.life.cured();
             clock.set_window(restart_window(REQUEST_TIMEOUT, 0));
         }
         if let Some(outcome) = outcome {
-            slot.silent = Some((clock.silent_for(now).as_secs(), outcome.describe()));
+            slot.silent_probe = outcome.describe();
             slot.note_probe(outcome);
         }
-        if is_alive {
+        // The author's readiness checks decide by themselves.
+        if is_alive && !self.decides(key, CheckKind::Readiness) {
             self.event(key, InstanceEvent::Passed);
         }
     }
 
     /// The last routed instance stays: a slow answer beats none.
-    fn consider_unready(&mut self, key: &SlotKey) {
+    pub(super) fn consider_unready(&mut self, key: &SlotKey) {
         let now = self.now();
         let Some(slot) = self.slots.get(key) else { return };
         let is_due = slot.silence.as_ref().is_some_and(|clock| clock.is_unready_due(now));
-        if !is_due || slot.life.phase() != InstancePhase::Ready {
+        if !is_due || slot.life.phase() != InstancePhase::Ready || self.decides(key, CheckKind::Readiness) {
             return;
         }
         let another = self.slots.iter().any(|(other, slot)| {
@@ -96,13 +102,11 @@ impl AppTask {
     }
 
     /// One at a time per app, two per box.
-    fn consider_restart(&mut self, key: &SlotKey) {
-        if !self.is_restart_due(key) || self.slots.values().any(|slot| slot.ration.is_some()) {
-            return;
-        }
+    pub(super) fn consider_restart(&mut self, key: &SlotKey) {
+        let Some((cause, reason)) = self.verdict(key).filter(|_| !self.is_healing()) else { return };
         let ration = Arc::clone(&self.shared.liveness_restarts);
         if let Ok(permit) = Arc::clone(&ration).try_acquire_owned() {
-            return self.restart_silent(key, permit);
+            return self.restart_unhealthy(key, permit, cause, reason);
         }
         let Some(slot) = self.slots.get_mut(key) else { return };
         if !slot.ration_asked {
@@ -119,31 +123,51 @@ impl AppTask {
 
     /// Its turn has come, unless it is well again or another one of the app went first.
     pub(super) fn may_restart(&mut self, key: &SlotKey, permit: OwnedSemaphorePermit) {
-        let is_busy = self.slots.values().any(|slot| slot.ration.is_some());
+        let is_busy = self.is_healing();
         if let Some(slot) = self.slots.get_mut(key) {
             slot.ration_asked = false;
         }
-        if self.is_restart_due(key) && !is_busy {
-            self.restart_silent(key, permit);
+        if let Some((cause, reason)) = self.verdict(key).filter(|_| !is_busy) {
+            self.restart_unhealthy(key, permit, cause, reason);
         }
     }
 
-    fn is_restart_due(&self, key: &SlotKey) -> bool {
-        self.slots.get(key).is_some_and(|slot| {
-            let up = matches!(slot.life.phase(), InstancePhase::Ready | InstancePhase::Unready);
-            up && slot.silence.as_ref().is_some_and(crate::silence::SilenceClock::is_restart_due)
-        })
+    /// Whether an instance is being restarted for its health.
+    fn is_healing(&self) -> bool {
+        let now = self.now();
+        self.slots.values().any(|slot| slot.is_healing(now))
     }
 
-    fn restart_silent(&mut self, key: &SlotKey, permit: OwnedSemaphorePermit) {
+    /// Whether it should be restarted, and why: the author's checks have the first word.
+    fn verdict(&self, key: &SlotKey) -> Option<(Cause, StopReason)> {
+        let now = self.now();
+        let slot = self.slots.get(key)?;
+        if !matches!(slot.life.phase(), InstancePhase::Ready | InstancePhase::Unready) {
+            return None;
+        }
+        let run = slot.run.as_ref()?;
+        let watchdog = run.said.overdue(now).map(|seconds| (Cause::Watchdog, StopReason::Watchdog { seconds }));
+        let by_author = watchdog.or_else(|| run.checks.liveness_failure(now, slot.life.uncured()));
+        if by_author.is_some() || run.checks.decide(CheckKind::Liveness) {
+            return by_author;
+        }
+        let clock = slot.silence.as_ref().filter(|clock| clock.is_restart_due())?;
+        let seconds = clock.silent_for(now).as_secs();
+        Some((Cause::Silent, StopReason::Silent { seconds, probe: slot.silent_probe.clone() }))
+    }
+
+    fn decides(&self, key: &SlotKey, kind: CheckKind) -> bool {
+        self.slots.get(key).and_then(|slot| slot.run.as_ref()).is_some_and(|run| run.checks.decide(kind))
+    }
+
+    fn restart_unhealthy(&mut self, key: &SlotKey, permit: OwnedSemaphorePermit, cause: Cause, reason: StopReason) {
         let now = self.now();
         let Some(slot) = self.slots.get_mut(key) else { return };
         slot.ration = Some(permit);
-        let seconds = slot.silence.as_ref().map_or(0, |clock| clock.silent_for(now).as_secs());
-        let probe = slot.silent.take().map_or_else(String::new, |(_, probe)| probe);
-        slot.silent = Some((seconds, probe));
-        let run = slot.run.as_ref().map(|run: &crate::slot::SlotRun| -> RunId { run.id.clone() });
-        tracing::warn!(run = run.map(|run| run.folder()), seconds, "an instance is silent and is restarted");
-        self.event(key, InstanceEvent::Unhealthy(Cause::Silent));
+        slot.healing_since = Some(now);
+        let run = slot.run.as_ref().map(|run| run.id.folder());
+        tracing::warn!(run, %reason, "an instance is not well and is restarted");
+        slot.verdict = Some(reason);
+        self.event(key, InstanceEvent::Unhealthy(cause));
     }
 }

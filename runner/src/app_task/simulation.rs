@@ -1,6 +1,8 @@
 //! Stories of an app's task in a fake world under a clock that jumps.
 
+mod checks;
 mod crashes;
 mod hangs;
+mod notify;
 mod switches;
 mod world;

@@ -123,10 +123,9 @@ impl AppTask {
         let permit = slot.pending.as_mut().and_then(|pending| pending.permit.take());
         let held = if port.is_some() { START_PERMIT_HELD_WEB } else { START_PERMIT_HELD_OTHER };
         slot.start_permit = permit.map(|permit| (permit, now + held));
-        slot.boot_timeout = BOOT_TIMEOUT.max(last_boot * BOOT_TIMEOUT_OF_LAST);
-        slot.life.set_boot(port.is_some(), slot.boot_timeout, slot.boot_timeout);
+        slot.set_boot(&release.manifest.app_json, &key.process_type, BOOT_TIMEOUT.max(last_boot * BOOT_TIMEOUT_OF_LAST));
         let record = RunRecord { port, restarts: slot.life.restarts(), restart_seen: slot.restart_seen, ..RunRecord::default() };
-        slot.run = Some(SlotRun { id: run.clone(), live: None, record, started: now, startup: Startup::new(now) });
+        slot.run = Some(SlotRun::new(run.clone(), record, now));
         let order = StartOrder { number: self.number, run: run.clone(), port, release };
         self.jobs.spawn(self.subject(key, &run).start(order));
     }
@@ -142,8 +141,10 @@ impl AppTask {
                 run.startup = Startup::new(now);
                 let (id, record) = (run.id.clone(), run.record.clone());
                 slot.pending = None;
+                self.begin_checks(key, now);
                 self.host.remember(self.number, &id.folder(), &record);
-                self.jobs.spawn(self.subject(key, &id).until_gone(live));
+                self.jobs.spawn(self.subject(key, &id).until_gone(Arc::clone(&live)));
+                self.jobs.spawn(self.subject(key, &id).notified(live, 0));
                 self.event(key, InstanceEvent::Started);
             }
             Err(failure) => {

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::author::{CheckKind, HealthCheck};
+use model::author::{CheckAction, CheckKind, HealthCheck};
 use model::engine::CheckState;
 
 use crate::limits::{RESTART_AFTER_MAX, TIMER_LATE};
@@ -44,7 +44,7 @@ impl AuthorCheck {
     /// A check of a run that started at `started` (its delay counts from there) and is
     /// looked at from `now` on.
     pub fn new(check: Arc<HealthCheck>, started: Mono, now: Mono) -> Self {
-        let next = now.max(started + seconds(check.initial_delay_s));
+        let next = now.max(started + first_try_after(&check));
         Self { check, state: CheckState::Waiting, since: now, failures: 0, failing_since: None, next, in_flight: None }
     }
 
@@ -162,7 +162,16 @@ impl AuthorCheck {
 /// The longest that a check may take until it has passed or failed, from the moment that
 /// its delay counts from.
 pub fn worst_case(check: &HealthCheck) -> Duration {
-    seconds(check.initial_delay_s) + (seconds(check.timeout_s) + seconds(check.wait_s)).saturating_mul(check.attempts)
+    first_try_after(check) + (seconds(check.timeout_s) + seconds(check.wait_s)).saturating_mul(check.attempts)
+}
+
+/// An uptime is looked at when it can be there: before, it would only fail.
+fn first_try_after(check: &HealthCheck) -> Duration {
+    let delay = seconds(check.initial_delay_s);
+    match check.action {
+        CheckAction::Uptime(uptime_s) => delay.max(seconds(uptime_s)),
+        _ => delay,
+    }
 }
 
 /// How long a check must have been failing. The first time its own attempts decide; a

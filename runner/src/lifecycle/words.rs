@@ -13,6 +13,10 @@ pub enum After {
     Down,
     /// A new start.
     Restart,
+    /// A new start at once, since bad health has a brake of its own (windows that grow, a
+    /// ration): a wait on top would only be one more instance that is down. The end of a
+    /// candidate.
+    Cure,
     /// A new start as after a crash: with back-off, or the end of a candidate.
     Crash,
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use model::author::HealthCheck;
 use model::engine::{AppObserved, AppTarget, InstanceObserved, InstancePhase};
 use model::{AppNumber, ExitStatus, Hostname, InstanceId, RunId};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -12,6 +13,7 @@ use tokio::time::Instant;
 
 use super::super::{AppTask, Inbox, Message, Shared};
 use crate::checks::ProbeOutcome;
+use crate::checks::tries::Tried;
 use crate::host::{BoxFuture, CheckRun, Execution, Found, FoundState, Host, Live, Notified, StartFailure, StartOrder};
 use crate::port_leases::PortLeases;
 use crate::record::RunRecord;
@@ -29,6 +31,9 @@ pub(super) struct Behaviour {
 
 pub(super) const WELL: Behaviour = Behaviour { boots_after: Duration::from_millis(300), ends: None, ignores_term: false, status: 200 };
 
+/// How long an answer to a check takes.
+const ANSWER_TAKES: Duration = Duration::from_millis(10);
+
 pub(super) struct FakeRun {
     pub(super) run: RunId,
     started: Instant,
@@ -36,6 +41,8 @@ pub(super) struct FakeRun {
     hung: Mutex<bool>,
     end: watch::Sender<Option<RunEnd>>,
     told: Mutex<Option<Instant>>,
+    signals: Mutex<Vec<i32>>,
+    said: watch::Sender<Notified>,
 }
 
 #[derive(Default)]
@@ -43,6 +50,8 @@ struct Facts {
     runs: Vec<Arc<FakeRun>>,
     ports: BTreeMap<u16, Arc<FakeRun>>,
     probes: Vec<(Duration, String)>,
+    tries: Vec<(Duration, String)>,
+    answers: BTreeMap<String, Option<String>>,
     traffic: BTreeMap<u64, Instant>,
     records: BTreeMap<String, RunRecord>,
     tidied: Vec<String>,
@@ -104,6 +113,31 @@ impl World {
         *self.run(name).hung.lock().expect("lock") = false;
     }
 
+    /// What every check of this name answers from now on; `200` passes, `None` is silence.
+    pub(super) fn set_answer(&self, check: &str, answer: Option<&str>) {
+        self.facts().answers.insert(check.to_owned(), answer.map(str::to_owned));
+    }
+
+    /// When a check was tried.
+    pub(super) fn tries_of(&self, check: &str) -> Vec<Duration> {
+        self.facts().tries.iter().filter(|(_, of)| of == check).map(|(at, _)| *at).collect()
+    }
+
+    fn answer(&self, check: &str) -> Option<String> {
+        let at = self.now();
+        let mut facts = self.facts();
+        facts.tries.push((at, check.to_owned()));
+        facts.answers.get(check).cloned().unwrap_or_else(|| Some("200".to_owned()))
+    }
+
+    /// A run says something of itself.
+    pub(super) fn say(&self, name: &str, change: impl FnOnce(&mut Notified)) {
+        self.run(name).said.send_modify(|said| {
+            change(said);
+            said.change += 1;
+        });
+    }
+
     pub(super) fn probes_of(&self, name: &str) -> Vec<Duration> {
         self.facts().probes.iter().filter(|(_, of)| of == name).map(|(at, _)| *at).collect()
     }
@@ -156,6 +190,8 @@ impl World {
             hung: Mutex::new(false),
             end: watch::Sender::new(None),
             told: Mutex::new(None),
+            signals: Mutex::default(),
+            said: watch::Sender::default(),
         });
         if let Some(port) = order.port {
             let holder = facts.ports.insert(port, Arc::clone(&run));
@@ -175,6 +211,18 @@ impl FakeRun {
 
     fn is_booted(&self) -> bool {
         self.started.elapsed() >= self.behaviour.boots_after
+    }
+
+    /// Its watchdog's state, without news: pings are none.
+    pub(super) fn feed(&self, watchdog: crate::host::Watchdog) {
+        self.said.send_if_modified(|said| {
+            said.watchdog = Some(watchdog);
+            false
+        });
+    }
+
+    pub(super) fn signals(&self) -> Vec<i32> {
+        self.signals.lock().expect("lock").clone()
     }
 
     pub(super) fn was_told(&self) -> bool {
@@ -230,6 +278,11 @@ impl Execution for Arc<FakeRun> {
         })
     }
 
+    fn signal(&self, signal: i32) -> BoxFuture<'static, std::io::Result<()>> {
+        self.signals.lock().expect("lock").push(signal);
+        Box::pin(async { Ok(()) })
+    }
+
     fn kill(&self) -> BoxFuture<'static, std::io::Result<()>> {
         self.finish(ExitStatus::Signal { signal: 9, core: false }, false);
         Box::pin(async { Ok(()) })
@@ -280,14 +333,38 @@ impl Host for Arc<World> {
         Box::pin(async move { vec![format!("last words of {}", run.instance.name())] })
     }
 
-    /// No test has an app with commands yet.
-    fn exec_check(&self, _: StartOrder, words: Vec<String>, _: Duration) -> BoxFuture<'static, CheckRun> {
-        Box::pin(async move { CheckRun::NotMade(format!("no {words:?} in this world")) })
+    fn try_network(&self, _: AppNumber, _: u16, _: Hostname, check: Arc<HealthCheck>) -> BoxFuture<'static, Tried> {
+        let answer = self.answer(&check.to_string());
+        let timeout = Duration::from_secs(u64::from(check.timeout_s));
+        Box::pin(async move {
+            if let Some(text) = answer {
+                tokio::time::sleep(ANSWER_TAKES).await;
+                return Tried::answered(text == "200", text);
+            }
+            tokio::time::sleep(timeout).await;
+            Tried::silence(format!("no answer within {} s", timeout.as_secs()))
+        })
     }
 
-    /// No test has an app that says anything yet.
-    fn notified(&self, _: AppNumber, _: RunId, _: u64) -> BoxFuture<'static, Option<Notified>> {
-        Box::pin(std::future::pending())
+    fn exec_check(&self, order: StartOrder, words: Vec<String>, _: Duration) -> BoxFuture<'static, CheckRun> {
+        let answer = self.answer(&format!("{} {}", words.join(" "), order.run.instance.name()));
+        Box::pin(async move {
+            tokio::time::sleep(ANSWER_TAKES).await;
+            match answer.as_deref() {
+                Some("200") => CheckRun::Ended { status: ExitStatus::Code(0), output: String::new() },
+                Some("away") => CheckRun::NotMade("launch is away".to_owned()),
+                other => CheckRun::Ended { status: ExitStatus::Code(1), output: other.unwrap_or_default().to_owned() },
+            }
+        })
+    }
+
+    fn notified(&self, _: AppNumber, run: RunId, seen: u64) -> BoxFuture<'static, Option<Notified>> {
+        let run = self.facts().runs.iter().find(|other| other.run == run).cloned();
+        Box::pin(async move {
+            let mut said = run?.said.subscribe();
+            let said = said.wait_for(|said| said.change != seen).await.ok()?;
+            Some(said.clone())
+        })
     }
 
     fn tidy(&self, _: AppNumber, folder: String) -> BoxFuture<'static, ()> {
