@@ -101,10 +101,9 @@ pub const LIVENESS_RESTARTS_PER_BOX: usize = 2;
 pub const HEALING_MAX: Duration = s(600);
 /// Instances starting at the same time, per core.
 pub const STARTS_PER_CORE: usize = 2;
-/// A start that takes longer lets the next one begin (web: it may never bind).
-pub const START_PERMIT_HELD_WEB: Duration = s(15);
-/// The same for a process without a port, which only loads.
-pub const START_PERMIT_HELD_OTHER: Duration = s(1);
+/// A start that takes longer lets the next one begin: it may never bind its port. A
+/// process without one has started once its command runs.
+pub const START_PERMIT_HELD: Duration = s(15);
 /// How long a start waits for a free port lease.
 pub const PORT_WAIT: Duration = s(60);
 /// Between two looks for a free port, when all are taken.

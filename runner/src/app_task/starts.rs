@@ -5,7 +5,7 @@ use super::{
     StartFailure, Startup, State, reconcile,
 };
 use crate::host::StartOrder;
-use crate::limits::{PORT_RETRY, PORT_WAIT, START_PERMIT_HELD_OTHER, START_PERMIT_HELD_WEB};
+use crate::limits::{PORT_RETRY, PORT_WAIT, START_PERMIT_HELD};
 use crate::record::RunRecord;
 use crate::slot::SlotRun;
 use model::RunId;
@@ -121,8 +121,7 @@ impl AppTask {
         let last_boot = self.last_boots.get(&(key.process_type.clone(), key.ordinal)).copied().unwrap_or_default();
         let Some(slot) = self.slots.get_mut(key) else { return };
         let permit = slot.pending.as_mut().and_then(|pending| pending.permit.take());
-        let held = if port.is_some() { START_PERMIT_HELD_WEB } else { START_PERMIT_HELD_OTHER };
-        slot.start_permit = permit.map(|permit| (permit, now + held));
+        slot.start_permit = permit.map(|permit| (permit, now + START_PERMIT_HELD));
         slot.set_boot(&release.manifest.app_json, &key.process_type, BOOT_TIMEOUT.max(last_boot * BOOT_TIMEOUT_OF_LAST));
         let record = RunRecord { port, restarts: slot.life.restarts(), restart_seen: slot.restart_seen, ..RunRecord::default() };
         slot.run = Some(SlotRun::new(run.clone(), record, now));
@@ -141,6 +140,10 @@ impl AppTask {
                 run.startup = Startup::new(now);
                 let (id, record) = (run.id.clone(), run.record.clone());
                 slot.pending = None;
+                if record.port.is_none() {
+                    // Nobody can see how long it loads; a hundred of them start as fast as they can.
+                    slot.start_permit = None;
+                }
                 self.begin_checks(key, now);
                 self.host.remember(self.number, &id.folder(), &record);
                 self.jobs.spawn(self.subject(key, &id).until_gone(Arc::clone(&live)));

@@ -118,3 +118,14 @@ async fn one_that_never_boots_does_not_hold_up_the_others_for_long() {
     app.wait("web.2 v1", InstancePhase::Ready).await;
     assert!(world.now() < Duration::from_secs(20), "{:?}", world.now());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_processes_without_a_port_wait_for_nobody() {
+    let world = World::new(|_, _| WELL);
+    let mut app = App::start_with(&world, target(&["v1 Serve worker=100"]), shared(4), Vec::new());
+    for ordinal in 1..=100 {
+        app.wait(&format!("worker.{ordinal} v1"), InstancePhase::Ready).await;
+    }
+    // Each is ready when it stayed up for ten seconds, and they all began at once.
+    assert!(world.now() < Duration::from_secs(12), "{:?}", world.now());
+}
