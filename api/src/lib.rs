@@ -5,6 +5,7 @@
 pub mod access;
 pub mod apps;
 pub mod builds;
+pub mod checks;
 pub mod config;
 pub mod events;
 mod failure;

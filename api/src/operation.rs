@@ -106,6 +106,8 @@ table!(
     crate::builds::Output,
     crate::builds::PurgeCache,
     crate::builds::Rebuild,
+    crate::checks::Checks,
+    crate::checks::Run,
     crate::config::Get,
     crate::config::Change,
     crate::events::Events,

@@ -319,6 +319,10 @@ fn failure_of(instance: &InstanceObserved) -> String {
     let name = instance.instance.name();
     match &instance.last_end {
         Some(LastEnd { reason: model::StopReason::Exited, status, .. }) => format!("{name} {status} before it was ready"),
+        Some(LastEnd { reason: reason @ model::StopReason::CheckFailed { .. }, .. }) => {
+            let code = reason.code().map(|code| format!(" ({code})")).unwrap_or_default();
+            format!("{name}: {reason}{code}")
+        }
         Some(end) => {
             let code = end.reason.code().map(|code| format!(" ({code})")).unwrap_or_default();
             format!("{name} {}{code}", end.reason)

@@ -11,12 +11,15 @@ use crate::limits::HOLD_MAX_MS;
 /// What the router should do for an app.
 ///
 /// Instances of routed releases that are ready; if none is, those that were ready and
-/// fell silent (a slow answer beats none); if none is there but one is on its way, the
+/// fell silent (a slow answer beats none), unless a readiness check of their author keeps
+/// visitors away; if none is there but one is on its way, the
 /// request is held.
 pub fn pool(modes: &BTreeMap<ReleaseVersion, ReleaseMode>, observed: &AppObserved, web_wanted: bool, now_unix_ms: i64) -> Pool {
     let web: Vec<&InstanceObserved> = observed.instances.iter().filter(|i| i.instance.process_type.is_web()).collect();
     let routed = |phase: InstancePhase| -> Vec<RoutedInstance> {
-        let serving = |i: &&&InstanceObserved| i.phase == phase && modes.get(&i.version).is_some_and(|m| m.is_routed());
+        // Its author has said when visitors may not come; silence is only a guess.
+        let may_come = |i: &InstanceObserved| i.phase == InstancePhase::Ready || i.keeps_out().is_none();
+        let serving = |i: &&&InstanceObserved| i.phase == phase && may_come(i) && modes.get(&i.version).is_some_and(|m| m.is_routed());
         let address = |i: &&InstanceObserved| Some(RoutedInstance { run: i.run.clone()?, port: i.port? });
         web.iter().filter(serving).filter_map(address).collect()
     };
@@ -41,6 +44,8 @@ pub fn pool(modes: &BTreeMap<ReleaseVersion, ReleaseMode>, observed: &AppObserve
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::author::CheckKind;
+    use model::engine::{CheckObserved, CheckState};
     use model::{InstanceId, RunId};
 
     fn seen(name: &str, version: u32, phase: InstancePhase) -> InstanceObserved {
@@ -98,6 +103,25 @@ mod tests {
         let both = vec![seen("web.1", 1, Unready), seen("web.2", 1, Ready)];
         assert_eq!(ports(&pool_of(&[(1, Serve)], both, 0)).len(), 1);
         assert_eq!(ports(&pool_of(&[(1, Serve)], vec![seen("web.1", 1, Unready)], 0)).len(), 1);
+    }
+
+    #[test]
+    fn a_readiness_check_keeps_visitors_from_the_last_instance_too() {
+        let mut alone = seen("web.1", 1, Unready);
+        alone.checks.push(CheckObserved {
+            check: "GET /ready".to_owned(),
+            kind: Some(CheckKind::Readiness),
+            rule: String::new(),
+            warn: false,
+            state: CheckState::Failing,
+            since_unix_ms: 0,
+            answer: None,
+            took_ms: None,
+            failures: 3,
+        });
+        assert!(matches!(pool_of(&[(1, Serve)], vec![alone.clone()], 0), Pool::Hold { .. }));
+        alone.checks[0].warn = true;
+        assert_eq!(ports(&pool_of(&[(1, Serve)], vec![alone], 0)).len(), 1, "a warning keeps nobody away");
     }
 
     #[test]

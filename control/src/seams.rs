@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use api::Failure;
 use api::git::Verb;
 use api::logs::{Line, Logs};
-use model::engine::{AppObserved, AppTarget, OneOff};
+use model::engine::{AppObserved, AppTarget, CheckTried, OneOff};
 use model::{AppName, AppNumber, AppRoutes, ConfigVars, ExitStatus, Formation, RunId, Secret, SlugId, SlugManifest, Traffic};
 use tokio::sync::{mpsc, watch};
 
@@ -111,6 +111,8 @@ pub trait Engine: Send + Sync {
     fn observed(&self, app: &AppName) -> watch::Receiver<AppObserved>;
     /// A draining run is out of every route and idle.
     fn released(&self, run: &RunId);
+    /// Tries every check of every live instance once; it does not count.
+    fn try_checks(&self, app: &AppName) -> BoxFuture<'_, Vec<CheckTried>>;
     /// Starts a command beside the app.
     fn run_once(&self, one_off: OneOff, output: OneOffOutput) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>>;
     /// Makes the folders and users of a new app.

@@ -57,8 +57,7 @@ impl Services {
     /// Keeps what went wrong with an instance as an event; the rest is in the log alone.
     pub async fn record_trouble(&self, identity: &AppIdentity, told: &Told) {
         let Some(code) = told.trouble else { return };
-        let text = format!("{}: {}", told.process, told.text);
-        let event = NewEvent::new(self.now_unix_ms(), "paas", code, text);
+        let event = NewEvent::new(self.now_unix_ms(), "paas", code, told.event_text());
         if let Err(error) = self.store.record_event(Some(identity.number), event).await {
             tracing::error!(app = %identity.name, %error, "an event is not stored");
         }

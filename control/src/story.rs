@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use model::engine::{AppObserved, InstanceObserved, InstancePhase, LastEnd};
+use model::author::CheckKind;
+use model::engine::{AppObserved, CheckObserved, CheckState, InstanceObserved, InstancePhase, LastEnd};
 use model::text::milliseconds;
 use model::{InstanceId, ReleaseVersion, RunId, StopReason};
 
@@ -21,6 +22,10 @@ struct Seen {
     phase: InstancePhase,
     run: Option<RunId>,
     last_end: Option<RunId>,
+    /// Checks that fail and only warn.
+    warnings: Vec<String>,
+    /// A readiness check of its author keeps visitors away.
+    kept_out: bool,
 }
 
 /// One line.
@@ -34,6 +39,16 @@ pub struct Told {
     pub trouble: Option<EventCode>,
 }
 
+impl Told {
+    /// The text of the event: `web.1 restarted: liveness check GET /healthz failed 3 times (503) …`.
+    pub fn event_text(&self) -> String {
+        match self.text.strip_prefix("Restarting: ") {
+            Some(why) => format!("{} restarted: {why}", self.process),
+            None => format!("{}: {}", self.process, self.text),
+        }
+    }
+}
+
 impl Story {
     /// The lines for what changed since the last call. The first call after a server
     /// start tells nothing: what is found was told by the server before.
@@ -42,8 +57,13 @@ impl Story {
         let mut now = BTreeMap::new();
         for instance in &observed.instances {
             let key = (instance.instance.clone(), instance.version);
-            let seen =
-                Seen { phase: instance.phase, run: instance.run.clone(), last_end: instance.last_end.as_ref().map(|end| end.run.clone()) };
+            let seen = Seen {
+                phase: instance.phase,
+                run: instance.run.clone(),
+                last_end: instance.last_end.as_ref().map(|end| end.run.clone()),
+                warnings: warnings(instance).map(|check| check.check.clone()).collect(),
+                kept_out: instance.phase == InstancePhase::Unready && instance.keeps_out().is_some(),
+            };
             if !silently && self.seen.get(&key) != Some(&seen) {
                 changes(self.seen.get(&key), instance, &mut lines);
             }
@@ -65,10 +85,33 @@ fn changes(before: Option<&Seen>, instance: &InstanceObserved, lines: &mut Vec<T
     }
     let phase_before = before.map_or(InstancePhase::Down, |b| b.phase);
     if phase_before != instance.phase
-        && let Some(text) = entered(phase_before, instance)
+        && let Some(text) = entered(phase_before, before.is_some_and(|b| b.kept_out), instance)
     {
         let trouble = (instance.phase == InstancePhase::Stuck).then_some(EventCode::InstanceStuck);
-        lines.push(Told { process, text, trouble });
+        lines.push(Told { process: process.clone(), text, trouble });
+    }
+    let told: &[String] = before.map_or(&[], |b| &b.warnings);
+    for check in warnings(instance).filter(|check| !told.contains(&check.check)) {
+        lines.push(Told { process: process.clone(), text: format!("Warning: {}", check_words(check)), trouble: None });
+    }
+    let is_same_run = before.is_some_and(|b| b.run == instance.run);
+    for over in told.iter().filter(|name| is_same_run && warnings(instance).all(|check| check.check != **name)) {
+        lines.push(Told { process: process.clone(), text: format!("Passes again: {over}"), trouble: None });
+    }
+}
+
+fn warnings(instance: &InstanceObserved) -> impl Iterator<Item = &CheckObserved> {
+    instance.checks.iter().filter(|check| check.warn && check.state == CheckState::Failing)
+}
+
+/// `readiness check GET /ready failed 3 times (503)`.
+fn check_words(check: &CheckObserved) -> String {
+    let kind = check.kind.map_or("default", CheckKind::word);
+    let answer = check.answer.as_deref().unwrap_or("not tried yet");
+    match check.failures {
+        0 => format!("{kind} check {} has not passed yet ({answer})", check.check),
+        1 => format!("{kind} check {} failed 1 time ({answer})", check.check),
+        times => format!("{kind} check {} failed {times} times ({answer})", check.check),
     }
 }
 
@@ -80,7 +123,7 @@ fn ended(end: &LastEnd, goes_on: bool) -> (String, Option<EventCode>) {
         StopReason::Exited => (format!("Process {} after {ran}", end.status), Some(EventCode::InstanceCrashed)),
         StopReason::Asked => (format!("Stopped ({})", end.status), None),
         StopReason::StopTimeout { .. } => (format!("{code}{} ({})", end.reason, end.status), Some(EventCode::InstanceCrashed)),
-        StopReason::Silent { .. } | StopReason::BootTimeout { .. } => {
+        StopReason::Silent { .. } | StopReason::BootTimeout { .. } | StopReason::CheckFailed { .. } | StopReason::Watchdog { .. } => {
             (format!("{code}{restarting}{} ({}, ran {ran})", end.reason, end.status), Some(EventCode::InstanceRestarted))
         }
         _ => (format!("{code}{restarting}{} ({}, ran {ran})", end.reason, end.status), Some(EventCode::InstanceCrashed)),
@@ -88,15 +131,17 @@ fn ended(end: &LastEnd, goes_on: bool) -> (String, Option<EventCode>) {
 }
 
 /// What is told of a phase that an instance has come to.
-fn entered(before: InstancePhase, instance: &InstanceObserved) -> Option<String> {
+fn entered(before: InstancePhase, kept_out: bool, instance: &InstanceObserved) -> Option<String> {
     Some(match instance.phase {
         InstancePhase::Starting => format!("Starting ({})", instance.version),
+        InstancePhase::Ready if kept_out => "Passes its readiness checks, in the routes".to_owned(),
         InstancePhase::Ready if before == InstancePhase::Unready => "Answers again, back in the routes".to_owned(),
         InstancePhase::Ready => {
             let check = instance.check.as_ref().map(|c| format!(" ({c})")).unwrap_or_default();
             let after = instance.ready_after_ms.map(|ms| format!(" after {}", milliseconds(ms))).unwrap_or_default();
             format!("State changed from starting to up{after}{check}")
         }
+        InstancePhase::Unready if let Some(check) = instance.keeps_out() => format!("Out of the routes: {}", check_words(check)),
         InstancePhase::Unready => "Silent: out of the routes until it answers, if another one is there".to_owned(),
         InstancePhase::Backoff => format!("State changed to crashed, restart {} follows", instance.restarts + 1),
         InstancePhase::Failed => "Failed, not started again".to_owned(),
@@ -152,6 +197,57 @@ mod tests {
         let told: Vec<_> = story.tell(&after, false).into_iter().map(|t| t.text).collect();
         assert_eq!(told, ["Restarting: silent for 60 s (GET / timed out) (killed by SIGKILL, ran 75 s)", "Starting (v7)"]);
         assert_eq!(story.tell(&after, false), []);
+    }
+
+    fn check(kind: CheckKind, warn: bool, state: CheckState) -> CheckObserved {
+        CheckObserved {
+            check: "GET /healthz".to_owned(),
+            kind: Some(kind),
+            rule: String::new(),
+            warn,
+            state,
+            since_unix_ms: 0,
+            answer: Some("503".to_owned()),
+            took_ms: Some(3),
+            failures: if state == CheckState::Failing { 3 } else { 0 },
+        }
+    }
+
+    #[test]
+    fn what_the_authors_checks_lead_to_is_told_in_their_words() {
+        let mut story = Story::default();
+        story.tell(&seen(InstancePhase::Ready, 1, None), false);
+        let answer = "503".to_owned();
+        let reason = StopReason::CheckFailed { kind: CheckKind::Liveness, check: "GET /healthz".to_owned(), times: 3, answer };
+        let told = story.tell(&seen(InstancePhase::Starting, 2, Some((1, reason))), false);
+        assert_eq!(told[0].text, "Restarting: liveness check GET /healthz failed 3 times (503) (killed by SIGKILL, ran 75 s)");
+        assert_eq!(told[0].event_text(), "web.1 restarted: liveness check GET /healthz failed 3 times (503) (killed by SIGKILL, ran 75 s)");
+        let mut story = Story::default();
+        let with = |phase, kind, warn, state| {
+            let mut observed = seen(phase, 1, None);
+            observed.instances[0].checks.push(check(kind, warn, state));
+            observed
+        };
+        let mut told = Vec::new();
+        for (phase, kind, warn, state) in [
+            (InstancePhase::Ready, CheckKind::Readiness, false, CheckState::Passing),
+            (InstancePhase::Unready, CheckKind::Readiness, false, CheckState::Failing),
+            (InstancePhase::Ready, CheckKind::Readiness, false, CheckState::Passing),
+            (InstancePhase::Ready, CheckKind::Liveness, true, CheckState::Failing),
+            (InstancePhase::Ready, CheckKind::Liveness, true, CheckState::Failing),
+            (InstancePhase::Ready, CheckKind::Liveness, true, CheckState::Passing),
+        ] {
+            told.extend(story.tell(&with(phase, kind, warn, state), false).into_iter().map(|told| told.text));
+        }
+        assert_eq!(
+            told[1..],
+            [
+                "Out of the routes: readiness check GET /healthz failed 3 times (503)",
+                "Passes its readiness checks, in the routes",
+                "Warning: liveness check GET /healthz failed 3 times (503)",
+                "Passes again: GET /healthz",
+            ]
+        );
     }
 
     #[test]

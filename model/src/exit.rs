@@ -123,6 +123,13 @@ impl StopReason {
     }
 }
 
+impl StopReason {
+    /// Whether it was alive and is restarted since it was not well.
+    pub fn is_bad_health(&self) -> bool {
+        matches!(self, Self::Silent { .. } | Self::CheckFailed { kind: CheckKind::Liveness, .. } | Self::Watchdog { .. })
+    }
+}
+
 impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

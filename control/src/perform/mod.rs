@@ -3,6 +3,7 @@
 mod access;
 mod apps;
 mod builds;
+mod checks;
 mod closing;
 mod config;
 mod events;
@@ -147,6 +148,7 @@ impl Control {
             api::builds::Output => build_output,
             api::builds::PurgeCache => purge_cache,
             api::builds::Rebuild => rebuild,
+            api::checks::Run => try_checks,
             api::config::Get => config,
             api::config::Change => change_config,
             api::events::Events => events,
@@ -163,6 +165,7 @@ impl Control {
         }, at once {
             api::apps::Apps => apps,
             api::builds::Cancel => cancel_build,
+            api::checks::Checks => checks,
             api::ps::List => processes,
             api::ps::Why => why,
             api::status::Status => status,

@@ -53,7 +53,8 @@ fn app_status(app: &AppHandle, now_unix_ms: i64) -> AppStatus {
     let trouble = ended.max_by_key(|(_, end)| end.at_unix_ms).map(|(instance, end)| {
         let at = told_at(end.at_unix_ms, now_unix_ms, &TimeZone::system());
         let name = instance.instance.name();
-        format!("{at} {name} ended: {} → ps:why {name}", end_line(end))
+        let what = if end.reason.is_bad_health() { "restarted" } else { "ended" };
+        format!("{at} {name} {what}: {} → ps:why {name}", end_line(end))
     });
     AppStatus {
         name: app.identity.name.to_string(),

@@ -4,6 +4,7 @@
 mod access;
 mod apps;
 mod builds;
+mod checks;
 mod config;
 mod interrupted;
 mod processes;

@@ -9,7 +9,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 
 use super::context::Context;
-use super::{Result, access, apps, builds, config, events, internal_commands, logs, pg, ps, releases, run, status};
+use super::{Result, access, apps, builds, checks, config, events, internal_commands, logs, pg, ps, releases, run, status};
 use crate::internal::{self, ServerOptions};
 
 /// A Heroku for your own machine, without Docker: git push paas main.
@@ -71,6 +71,11 @@ pub enum Command {
     /// Remove an app with everything it has; asks for its name
     #[command(name = "apps:destroy")]
     AppsDestroy(apps::Destroy),
+    /// Show what is checked, how, and since when it passes
+    Checks,
+    /// Try every check now and show what comes of it; it does not count
+    #[command(name = "checks:run")]
+    ChecksRun,
     /// Show the config vars (values hidden on a terminal)
     Config(config::Show),
     /// Print the value of a config var
@@ -210,6 +215,8 @@ pub fn dispatch(context: &Context, command: Command) -> Result {
         Command::AppsSet(arguments) => apps::set(context, &arguments),
         Command::AppsRename(arguments) => apps::rename(context, &arguments),
         Command::AppsDestroy(arguments) => apps::destroy(context, &arguments),
+        Command::Checks => checks::show(context),
+        Command::ChecksRun => checks::run(context),
         Command::Config(arguments) => config::show(context, &arguments),
         Command::ConfigGet(arguments) => config::get(context, &arguments),
         Command::ConfigSet(arguments) => config::set(context, &arguments),

@@ -10,6 +10,7 @@ mod apps;
 mod arguments;
 mod builds;
 mod checkout;
+mod checks;
 mod client;
 mod config;
 mod context;

@@ -9,7 +9,7 @@ use super::follow;
 use api::{Failure, Kind};
 use control::seams::{BoxFuture, Engine, Lines, OneOffOutput, Session};
 use logs::reader::{Batch, Follower, Marks, Query, tail};
-use model::engine::{AppObserved, AppTarget, OneOff};
+use model::engine::{AppObserved, AppTarget, CheckTried, OneOff};
 use model::{AppName, AppNumber, ExitStatus, RunId};
 use runner::{OneOffRun, RunOnceError, Runner};
 use tokio::sync::watch;
@@ -123,6 +123,11 @@ impl Engine for LocalEngine {
 
     fn released(&self, run: &RunId) {
         self.runner.released(run);
+    }
+
+    fn try_checks(&self, app: &AppName) -> BoxFuture<'_, Vec<CheckTried>> {
+        let app = app.clone();
+        Box::pin(async move { self.runner.try_checks(&app).await })
     }
 
     fn run_once(&self, one_off: OneOff, output: OneOffOutput) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>> {

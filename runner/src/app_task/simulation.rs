@@ -1,5 +1,6 @@
 //! Stories of an app's task in a fake world under a clock that jumps.
 
+mod app;
 mod checks;
 mod crashes;
 mod hangs;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use api::Failure;
 use control::seams::{BoxFuture, Engine, Lines, OneOffOutput, Session};
-use model::engine::{AppObserved, AppTarget, InstancePhase, OneOff, OneOffCommand};
+use model::engine::{AppObserved, AppTarget, CheckTried, InstancePhase, OneOff, OneOffCommand};
 use model::{AppName, AppNumber, ExitStatus, RunId};
 use tokio::sync::{Notify, watch};
 
@@ -119,6 +119,25 @@ impl Engine for FakeEngine {
         }
         drop(state);
         self.stir();
+    }
+
+    fn try_checks(&self, app: &AppName) -> BoxFuture<'_, Vec<CheckTried>> {
+        let state = lock(&self.machine.state);
+        let live = state.instances.values().filter_map(|instance| instance.run.clone()).filter(|run| run.instance.app == *app);
+        let tried = live.flat_map(|run| {
+            state.checks.iter().map(move |check| CheckTried {
+                instance: run.instance.clone(),
+                version: run.version,
+                check: check.check.clone(),
+                kind: check.kind,
+                request: "GET http://127.0.0.1:20001/healthz, Host: hello.box".to_owned(),
+                answer: "503".to_owned(),
+                passed: Some(false),
+                took_ms: 4,
+            })
+        });
+        let tried: Vec<_> = tried.collect();
+        Box::pin(async move { tried })
     }
 
     fn run_once(&self, one_off: OneOff, output: OneOffOutput) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>> {

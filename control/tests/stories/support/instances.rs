@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
-use model::engine::{AppObserved, AppTarget, InstanceObserved, InstancePhase, LastEnd, ReleaseMode};
+use model::engine::{AppObserved, AppTarget, CheckObserved, InstanceObserved, InstancePhase, LastEnd, ReleaseMode};
 use model::{AppName, AppNumber, ExitStatus, InstanceId, ProcessType, ReleaseVersion, RunId, SlugId, StopReason};
 use tokio::sync::watch;
 
@@ -62,6 +62,8 @@ pub(crate) struct State {
     pub started: Vec<String>,
     /// Types whose processes ignore SIGKILL.
     pub undying: BTreeSet<ProcessType>,
+    /// Checks of every web instance.
+    pub checks: Vec<CheckObserved>,
     next_run: u64,
 }
 
@@ -233,12 +235,17 @@ impl State {
         let Some(known) = self.apps.get(&number) else { return };
         let Some(target) = &known.target else { return };
         let instances = self.instances.iter().filter(|(key, _)| key.0 == number);
-        let now = AppObserved { instances: instances.map(|(key, instance)| seen(target, key, instance)).collect() };
+        let now = AppObserved { instances: instances.map(|(key, instance)| self.seen(target, key, instance)).collect() };
         known.observed.send_if_modified(|old| {
             let changed = *old != now;
             *old = now;
             changed
         });
+    }
+
+    fn seen(&self, target: &AppTarget, key: &Key, instance: &Instance) -> InstanceObserved {
+        let checks = if key.2.is_web() { self.checks.clone() } else { Vec::new() };
+        InstanceObserved { checks, ..seen(target, key, instance) }
     }
 }
 
