@@ -9,6 +9,7 @@ mod support;
 
 mod building;
 mod cases;
+mod chaos;
 mod commands;
 mod disk;
 mod examples;
