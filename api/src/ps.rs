@@ -57,6 +57,8 @@ pub struct InstanceRow {
     pub restarts: u32,
     /// The check that passed last.
     pub check: Option<String>,
+    /// What the port doctor found, and the fix.
+    pub hint: Option<String>,
     /// Why its last run ended, one line.
     pub last_end: Option<String>,
     /// When it starts again, in milliseconds since 1970 UTC.
@@ -115,30 +117,43 @@ pub struct Start {
 }
 operation!(Start, "ps:start", Deployer, Changes, RestartReply);
 
-/// `ps:why web.1`.
+/// `ps:why [web.1]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Why {
     /// The app.
     pub app: String,
-    /// The instance; none tells of the one that ended last.
+    /// The instance; none tells of all of them.
     pub instance: Option<String>,
 }
 operation!(Why, "ps:why", Viewer, Reads, WhyReply);
 
-/// The story of an instance.
+/// The stories of instances.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WhyReply {
-    /// As it is now.
-    pub now: InstanceRow,
-    /// How its last run ended, if one did.
-    pub end: Option<EndStory>,
+    /// The app.
+    pub app: String,
+    /// One per instance, by name; during a switch one per release of it.
+    pub instances: Vec<InstanceStory>,
+}
+
+/// The story of an instance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InstanceStory {
+    /// `web.1`.
+    pub name: String,
+    /// As it is now; nothing if only ends are kept of it.
+    pub now: Option<InstanceRow>,
+    /// The ends of its runs, the last one first.
+    pub ends: Vec<EndStory>,
 }
 
 /// The end of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct EndStory {
     /// `v7`.
     pub release: String,
+    /// The number of the run.
+    pub run: u64,
     /// Why it was stopped or lost.
     pub reason: String,
     /// `exited 1`, `killed by SIGKILL`.
@@ -151,4 +166,49 @@ pub struct EndStory {
     pub ran_ms: u64,
     /// Its last lines.
     pub last_lines: Vec<String>,
+    /// What the port doctor found: `listens on 127.0.0.1:5000, not on $PORT=20017`.
+    pub hint: Option<String>,
+    /// What to do about that.
+    pub fix: Option<String>,
+    /// It was killed while the machine was out of memory.
+    #[serde(default)]
+    pub out_of_memory: bool,
+    /// Its last probes, oldest first.
+    #[serde(default)]
+    pub probes: Vec<ProbeRow>,
+    /// Its processes before it was stopped; nothing if it ended by itself.
+    pub look: Option<LookRow>,
+}
+
+/// One probe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProbeRow {
+    /// When it was sent, in milliseconds since 1970 UTC.
+    pub at_unix_ms: i64,
+    /// `GET / -> 200`.
+    pub text: String,
+    /// How long the answer took, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// Processes of a run, as they were seen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LookRow {
+    /// When, in milliseconds since 1970 UTC.
+    pub at_unix_ms: i64,
+    /// How many.
+    pub processes: u32,
+    /// Their memory in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Shared memory is counted in part (PSS), not in full for each (RSS).
+    #[serde(default)]
+    pub memory_is_share: bool,
+    /// The most memory that each had, added up, in bytes.
+    pub memory_peak_bytes: Option<u64>,
+    /// Open files; nothing if the server may not see them.
+    pub open_files: Option<u64>,
+    /// `python3: 2 threads waiting in futex_wait_queue`.
+    pub threads: Vec<String>,
+    /// The other ends of their connections.
+    pub peers: Vec<String>,
 }

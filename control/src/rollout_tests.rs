@@ -34,6 +34,7 @@ fn instance(name: &str, version: ReleaseVersion, phase: InstancePhase) -> Instan
             at_unix_ms: 0,
             ran_ms: 10,
             last_lines: vec![],
+            flight: model::FlightRecord::default(),
         }),
         instance: id,
         version,
@@ -47,6 +48,7 @@ fn instance(name: &str, version: ReleaseVersion, phase: InstancePhase) -> Instan
         probe_status: Some(200),
         checks: Vec::new(),
         status: None,
+        hint: None,
         restarts: 0,
         next_start_unix_ms: None,
     }

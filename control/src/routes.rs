@@ -65,6 +65,7 @@ mod tests {
             probe_status: None,
             checks: Vec::new(),
             status: None,
+            hint: None,
             restarts: 0,
             last_end: None,
             next_start_unix_ms: Some(60_000),

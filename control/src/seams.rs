@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use api::Failure;
 use api::git::Verb;
 use api::logs::{Line, Logs};
-use model::engine::{AppObserved, AppTarget, CheckTried, OneOff};
+use model::engine::{AppObserved, AppTarget, CheckTried, KeptEnd, OneOff};
 use model::{AppName, AppNumber, AppRoutes, ConfigVars, ExitStatus, Formation, RunId, Secret, SlugId, SlugManifest, Traffic};
 use tokio::sync::{mpsc, watch};
 
@@ -113,6 +113,8 @@ pub trait Engine: Send + Sync {
     fn released(&self, run: &RunId);
     /// Tries every check of every live instance once; it does not count.
     fn try_checks(&self, app: &AppName) -> BoxFuture<'_, Vec<CheckTried>>;
+    /// The last ends of an app's runs, of one instance or of all, oldest first.
+    fn ends(&self, number: AppNumber, instance: Option<String>) -> BoxFuture<'_, Vec<KeptEnd>>;
     /// Starts a command beside the app.
     fn run_once(&self, one_off: OneOff, output: OneOffOutput) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>>;
     /// Makes the folders and users of a new app.

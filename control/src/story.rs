@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use model::author::CheckKind;
 use model::engine::{AppObserved, CheckObserved, CheckState, InstanceObserved, InstancePhase, LastEnd};
 use model::text::milliseconds;
-use model::{InstanceId, ReleaseVersion, RunId, StopReason};
+use model::{InstanceId, PortHint, ReleaseVersion, RunId, StopReason};
 
 use crate::store::EventCode;
 
@@ -26,6 +26,7 @@ struct Seen {
     warnings: Vec<String>,
     /// A readiness check of its author keeps visitors away.
     kept_out: bool,
+    hint: Option<PortHint>,
 }
 
 /// One line.
@@ -44,6 +45,8 @@ impl Told {
     pub fn event_text(&self) -> String {
         match self.text.strip_prefix("Restarting: ") {
             Some(why) => format!("{} restarted: {why}", self.process),
+            // Some lines name the instance themselves.
+            None if self.text.strip_prefix(&self.process).is_some_and(|rest| rest.starts_with(' ')) => self.text.clone(),
             None => format!("{}: {}", self.process, self.text),
         }
     }
@@ -63,6 +66,7 @@ impl Story {
                 last_end: instance.last_end.as_ref().map(|end| end.run.clone()),
                 warnings: warnings(instance).map(|check| check.check.clone()).collect(),
                 kept_out: instance.phase == InstancePhase::Unready && instance.keeps_out().is_some(),
+                hint: instance.hint.clone(),
             };
             if !silently && self.seen.get(&key) != Some(&seen) {
                 changes(self.seen.get(&key), instance, &mut lines);
@@ -82,6 +86,17 @@ fn changes(before: Option<&Seen>, instance: &InstanceObserved, lines: &mut Vec<T
         let goes_on = !matches!(instance.phase, InstancePhase::Failed | InstancePhase::Down);
         let (text, trouble) = ended(end, goes_on);
         lines.push(Told { process: process.clone(), text, trouble });
+        // What the doctor said while it lived was told then.
+        let told = before.and_then(|b| b.hint.as_ref());
+        if let Some(hint) = end.flight.hint.as_ref().filter(|hint| told != Some(hint)) {
+            lines.push(diagnosis(&process, hint));
+        }
+        if end.flight.out_of_memory {
+            lines.push(out_of_memory(&process));
+        }
+    }
+    if let Some(hint) = instance.hint.as_ref().filter(|hint| before.and_then(|b| b.hint.as_ref()) != Some(hint)) {
+        lines.push(diagnosis(&process, hint));
     }
     let phase_before = before.map_or(InstancePhase::Down, |b| b.phase);
     if phase_before != instance.phase
@@ -113,6 +128,16 @@ fn check_words(check: &CheckObserved) -> String {
         1 => format!("{kind} check {} failed 1 time ({answer})", check.check),
         times => format!("{kind} check {} failed {times} times ({answer})", check.check),
     }
+}
+
+/// `web.1 listens on 127.0.0.1:5000, not on $PORT=20017: start it with --port $PORT`
+fn diagnosis(process: &str, hint: &PortHint) -> Told {
+    Told { process: process.to_owned(), text: format!("{process} {hint}"), trouble: Some(EventCode::InstancePort) }
+}
+
+fn out_of_memory(process: &str) -> Told {
+    let text = "Killed while the machine was out of memory: the kernel ended processes to free some".to_owned();
+    Told { process: process.to_owned(), text, trouble: Some(EventCode::InstanceOutOfMemory) }
 }
 
 fn ended(end: &LastEnd, goes_on: bool) -> (String, Option<EventCode>) {
@@ -170,6 +195,7 @@ mod tests {
                     at_unix_ms: 0,
                     ran_ms: 75_000,
                     last_lines: vec![],
+                    flight: model::FlightRecord::default(),
                 }),
                 instance: instance.clone(),
                 version: ReleaseVersion(7),
@@ -182,6 +208,7 @@ mod tests {
                 probe_status: Some(200),
                 checks: Vec::new(),
                 status: None,
+                hint: None,
                 restarts: 1,
                 next_start_unix_ms: None,
             }],
@@ -248,6 +275,22 @@ mod tests {
                 "Passes again: GET /healthz",
             ]
         );
+    }
+
+    #[test]
+    fn what_the_port_doctor_found_is_told_once_and_kept_as_an_event() {
+        let hint =
+            PortHint { found: "listens on 127.0.0.1:5000, not on $PORT=20017".to_owned(), fix: "start it with --port $PORT".to_owned() };
+        let mut story = Story::default();
+        let mut now = seen(InstancePhase::Starting, 1, None);
+        story.tell(&now, false);
+        now.instances[0].hint = Some(hint.clone());
+        let told = story.tell(&now, false);
+        let text = "web.1 listens on 127.0.0.1:5000, not on $PORT=20017: start it with --port $PORT";
+        assert_eq!(told, [Told { process: "web.1".to_owned(), text: text.to_owned(), trouble: Some(EventCode::InstancePort) }]);
+        let mut after = seen(InstancePhase::Failed, 1, Some((1, StopReason::BootTimeout { seconds: 60 })));
+        after.instances[0].last_end.as_mut().expect("an end").flight.hint = Some(hint);
+        assert!(!story.tell(&after, false).iter().any(|told| told.text.contains("listens on")), "told before");
     }
 
     #[test]

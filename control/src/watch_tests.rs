@@ -25,6 +25,7 @@ fn seen(version: ReleaseVersion, phase: InstancePhase, restarts: u32) -> AppObse
         at_unix_ms: 0,
         ran_ms: 300,
         last_lines: vec![],
+        flight: model::FlightRecord::default(),
     };
     let instance = InstanceObserved {
         instance: run.instance.clone(),
@@ -39,6 +40,7 @@ fn seen(version: ReleaseVersion, phase: InstancePhase, restarts: u32) -> AppObse
         probe_status: None,
         checks: Vec::new(),
         status: None,
+        hint: None,
         restarts,
         last_end: Some(end),
         next_start_unix_ms: None,

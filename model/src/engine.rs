@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::author::CheckKind;
 use crate::{
-    AppName, AppNumber, ConfigVars, ExitStatus, Formation, Hostname, InstanceId, ProcessType, ReleaseVersion, RunId, SlugId, SlugManifest,
-    StopReason,
+    AppName, AppNumber, ConfigVars, ExitStatus, FlightRecord, Formation, Hostname, InstanceId, PortHint, ProcessType, ReleaseVersion,
+    RunId, SlugId, SlugManifest, StopReason,
 };
 
 /// What one release of an app should be doing. The modes of a switch, in order:
@@ -216,6 +216,33 @@ pub struct LastEnd {
     pub ran_ms: u64,
     /// Its last lines of output, bounded.
     pub last_lines: Vec<String>,
+    /// What else was kept of it.
+    pub flight: FlightRecord,
+}
+
+/// An end that the engine has kept, as it was told: newest servers may know other reasons.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptEnd {
+    /// `web.1`.
+    pub instance: String,
+    /// `v7`.
+    pub release: String,
+    /// The number of the run.
+    pub run: u64,
+    /// `exited 1`, `killed by SIGKILL`.
+    pub status: String,
+    /// Why it was stopped or lost.
+    pub reason: String,
+    /// Heroku's code, `R10`.
+    pub code: Option<String>,
+    /// When, in milliseconds since 1970 UTC.
+    pub at_unix_ms: i64,
+    /// How long it had run, in milliseconds.
+    pub ran_ms: u64,
+    /// Its last lines of output, bounded.
+    pub last_lines: Vec<String>,
+    /// What else was kept of it.
+    pub flight: FlightRecord,
 }
 
 /// One instance as it is now.
@@ -245,6 +272,8 @@ pub struct InstanceObserved {
     pub checks: Vec<CheckObserved>,
     /// What it says of itself (`STATUS=` on `NOTIFY_SOCKET`); whatever an app wrote.
     pub status: Option<String>,
+    /// Why nothing answers on the live run's `PORT`, if the port doctor found that.
+    pub hint: Option<PortHint>,
     /// Restarts since its release started, not counting those that were asked for.
     pub restarts: u32,
     /// How its last run ended.

@@ -8,6 +8,7 @@ pub mod author;
 pub mod engine;
 mod env;
 mod exit;
+mod flight;
 mod formation;
 mod instance;
 pub mod limits;
@@ -20,6 +21,7 @@ pub mod text;
 
 pub use env::{ConfigVars, EnvKey};
 pub use exit::{ExitStatus, StopReason};
+pub use flight::{FlightRecord, Memory, PortHint, ProbeSeen, ThreadsAt};
 pub use formation::{Formation, ScaleChange};
 pub use instance::{InstanceId, Ordinal, RunId};
 pub use names::{AppName, AppNumber, Hostname, ProcessType, RefName};

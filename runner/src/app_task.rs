@@ -15,8 +15,9 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::flight_recorder::Recorder;
 use crate::host::{Found, Host, Live, StartFailure};
-use crate::instance_task::{self, Done, Subject};
+use crate::instance_task::{Done, Subject};
 use crate::lifecycle::{InstanceEvent, State};
 use crate::limits::{BOOT_TIMEOUT, BOOT_TIMEOUT_OF_LAST, LAUNCH_RETRY, LAUNCH_WAIT};
 use crate::port_leases::{LeaseSlot, PortLeases};
@@ -28,6 +29,7 @@ use crate::slot::{Slot, Startup};
 mod adoption;
 mod checks;
 mod effects;
+mod flights;
 mod health;
 mod notify;
 mod starts;
@@ -70,6 +72,7 @@ pub(crate) struct AppTask {
     /// Live runs that no instance claims, being killed.
     strays: Vec<RunId>,
     jobs: JoinSet<Done>,
+    recorder: Arc<Recorder>,
     epoch: Instant,
     halt: Option<Halt>,
 }
@@ -91,6 +94,7 @@ impl AppTask {
             last_boots: BTreeMap::new(),
             strays: Vec::new(),
             jobs: JoinSet::new(),
+            recorder: Arc::default(),
             epoch: Instant::now(),
             halt: None,
         }
@@ -226,7 +230,8 @@ impl AppTask {
     }
 
     fn subject(&self, key: &SlotKey, run: &RunId) -> Subject {
-        Subject { host: Arc::clone(&self.host), number: self.number, key: key.clone(), run: run.clone() }
+        let recorder = Arc::clone(&self.recorder);
+        Subject { host: Arc::clone(&self.host), recorder, number: self.number, key: key.clone(), run: run.clone() }
     }
 
     fn message(&mut self, message: Message) {
@@ -267,6 +272,7 @@ impl AppTask {
             Done::ManualTries => self.manual_tries_ended(),
             Done::Notified(key, number, said) => self.notified(&key, number, said),
             Done::WatchdogSeen(key, number, said) => self.watchdog_seen(&key, number, said.as_ref()),
+            Done::Diagnosed(key, number, hint) => self.diagnosed(&key, number, hint),
             Done::MayStart(key, permit) => {
                 if let Some(pending) = self.slots.get_mut(&key).and_then(|slot| slot.pending.as_mut()) {
                     pending.permit = Some(permit);

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::author::HealthCheck;
-use model::engine::ReleaseTarget;
+use model::engine::{LastEnd, ReleaseTarget};
 use model::{AppNumber, ExitStatus, Hostname, RunId};
 
 use crate::checks::ProbeOutcome;
 use crate::checks::tries::Tried;
 use crate::record::RunRecord;
+use crate::run_look::RunLook;
 use crate::runs::RunEnd;
 
 /// A boxed future, so that the traits can be used behind `dyn`.
@@ -149,6 +150,14 @@ pub(crate) trait Host: Send + Sync {
     /// change that was `seen`; 0 for whatever it is now, or for the first word if it said
     /// nothing yet. Nothing is polled. `None`: the run is gone, or its shim is too old.
     fn notified(&self, number: AppNumber, run: RunId, seen: u64) -> BoxFuture<'static, Option<Notified>>;
+    /// Looks at the processes of a live run.
+    fn look(&self, number: AppNumber, shim_pid: u32) -> BoxFuture<'static, RunLook>;
+    /// Who listens on a port, for people: one of these runs, or somebody else.
+    fn holder(&self, number: AppNumber, port: u16, runs: Vec<(RunId, u32)>) -> BoxFuture<'static, Option<String>>;
+    /// How often the kernel killed for want of memory since it started.
+    fn oom_kills(&self) -> Option<u64>;
+    /// Keeps the end of a run with those before it.
+    fn keep_end(&self, number: AppNumber, end: LastEnd) -> BoxFuture<'static, ()>;
     /// Removes what a run that is gone left behind.
     fn tidy(&self, number: AppNumber, folder: String) -> BoxFuture<'static, ()>;
     /// Notes something about a run in its folder.

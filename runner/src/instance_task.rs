@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{AppNumber, Hostname, RunId};
+use model::{AppNumber, Hostname, PortHint, RunId};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::checks::ProbeOutcome;
 use crate::checks::tries::Tried;
+use crate::flight_recorder::Recorder;
 use crate::host::{Host, Live, Notified, StartFailure, StartOrder};
 use crate::limits::{PROBE_TIMEOUT, SHIM_KILL_MARGIN, STUCK_AFTER};
 use crate::reconcile::SlotKey;
@@ -32,6 +33,8 @@ pub(crate) enum Done {
     Notified(SlotKey, u64, Option<Notified>),
     /// Whether a watchdog that seemed overdue is.
     WatchdogSeen(SlotKey, u64, Option<Notified>),
+    /// The port doctor found why nothing answers.
+    Diagnosed(SlotKey, u64, PortHint),
     MayStart(SlotKey, OwnedSemaphorePermit),
     MayRestart(SlotKey, OwnedSemaphorePermit),
     /// A run that no instance claims is gone.
@@ -43,6 +46,7 @@ pub(crate) enum Done {
 #[derive(Clone)]
 pub(crate) struct Subject {
     pub(crate) host: Arc<dyn Host>,
+    pub(crate) recorder: Arc<Recorder>,
     pub(crate) number: AppNumber,
     pub(crate) key: SlotKey,
     pub(crate) run: RunId,
@@ -57,18 +61,19 @@ impl Subject {
     pub(crate) async fn until_gone(self, live: Live) -> Done {
         let end = live.gone().await;
         let lines = self.host.last_lines(self.number, self.run.clone(), live.started_unix_ms()).await;
+        self.explain(&lines).await;
         Done::Gone(self.key, self.run.number, end, lines)
     }
 
     pub(crate) async fn probe(self, port: u16, host_name: Hostname) -> Done {
-        let outcome = self.host.probe(self.number, port, host_name, PROBE_TIMEOUT).await;
+        let outcome = self.probe_once(port, host_name, PROBE_TIMEOUT).await;
         Done::Probed(self.key, self.run.number, outcome)
     }
 
     /// Asks the router first, then the instance.
     pub(crate) async fn look(self, look: Look, port: u16, host_name: Hostname) -> Done {
         let number = self.run.number;
-        if let Some(age) = self.host.last_byte(self.run).await
+        if let Some(age) = self.host.last_byte(self.run.clone()).await
             && age < look.fresh_within
         {
             return Done::Looked(self.key, number, Seen::Traffic(age), None);
@@ -76,7 +81,7 @@ impl Subject {
         let Some(first_byte_within) = look.probe_timeout else {
             return Done::Looked(self.key, number, Seen::Nothing, None);
         };
-        let outcome = self.host.probe(self.number, port, host_name, first_byte_within).await;
+        let outcome = self.probe_once(port, host_name, first_byte_within).await;
         let seen = match &outcome {
             ProbeOutcome::Status(_) | ProbeOutcome::OtherBytes => Seen::Answer,
             ProbeOutcome::Failed(_) => Seen::Nothing,

@@ -125,6 +125,32 @@ pub const RUN_RECORD_BYTES_MAX: u64 = 64 * 1024;
 pub const APP_MESSAGES_MAX: usize = 256;
 /// Lines of `/proc/net/tcp` that are looked at; listeners come first there.
 pub const LISTENER_LINES_MAX: usize = 20_000;
+/// Characters of a Unix socket's path that are shown; the kernel takes 108 bytes.
+pub const UNIX_PATH_CHARS_MAX: usize = 120;
+/// A web instance that has not bound `PORT` after this is looked at by the port doctor.
+pub const PORT_DOCTOR_AFTER: Duration = s(5);
+/// How long a look at a run's processes may hold up its stop.
+pub const LOOK_MAX: Duration = Duration::from_millis(500);
+/// Processes of a run that are looked at.
+pub const PROCESSES_LOOKED_AT_MAX: usize = 256;
+/// Threads of a process that are looked at.
+pub const THREADS_LOOKED_AT_MAX: usize = 256;
+/// Open files of a process that are looked at.
+pub const DESCRIPTORS_LOOKED_AT_MAX: usize = 20_000;
+/// Lines of `/proc/net/tcp` that are searched for the connections of a run.
+pub const SOCKETS_LOOKED_AT_MAX: usize = 50_000;
+/// Bytes of a file of `/proc` that are read.
+pub const PROC_FILE_BYTES_MAX: u64 = 64 * 1024;
+/// Groups of threads that are kept with the end of a run.
+pub const THREAD_GROUPS_KEPT: usize = 12;
+/// Other ends of connections that are kept with the end of a run.
+pub const PEERS_KEPT: usize = 20;
+/// Probes that are kept with the end of a run.
+pub const PROBES_KEPT: usize = 5;
+/// Ends of runs that are kept of an instance.
+pub const ENDS_KEPT: usize = 5;
+/// Largest file of ends that is read, in bytes.
+pub const ENDS_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// What is kept of the complaints of a helper, in bytes.
 pub const HELPER_COMPLAINT_BYTES_MAX: u64 = 4 * 1024;
 /// Soft limit of open files in a helper.

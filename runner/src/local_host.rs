@@ -7,19 +7,23 @@ use std::time::Duration;
 
 use launch::Users;
 use model::author::HealthCheck;
-use model::engine::OneOffCommand;
+use model::engine::{KeptEnd, LastEnd, OneOffCommand};
 use model::{AppNumber, Hostname, RunId};
 
 use crate::checks::tries::{self, Tried, Try};
 use crate::checks::{self, Probe, ProbeOutcome};
 use crate::environment::{self, Machine, Process};
 use crate::executions::{LocalRun, UnclearRun, judge};
+use crate::flight_recorder::kept;
 use crate::host::{BoxFuture, CheckRun, Found, FoundState, Host, Live, Notified, StartFailure, StartOrder, TrafficSource};
 use crate::instance_task;
 use crate::last_lines::last_lines;
 use crate::limits::{CHECK_OUTPUT_BYTES_MAX, CHECK_OUTPUT_LINES_MAX, TRAFFIC_ANSWER_TIMEOUT, UNCLEAR_RETRY};
+use crate::listener;
 use crate::machine;
+use crate::port_doctor;
 use crate::record::RunRecord;
+use crate::run_look::{self, RunLook};
 use crate::runs::{Adopted, Captured, JoinEnd, LiveRun, Output, RunRequest, Runs, StartError};
 use crate::slug_store::SlugStore;
 
@@ -37,6 +41,8 @@ struct Inner {
     traffic: Arc<dyn TrafficSource>,
     run_numbers: Mutex<BTreeMap<AppNumber, u64>>,
     prepared: Mutex<BTreeSet<AppNumber>>,
+    /// Held while an end is added to those of its instance.
+    ends: Mutex<()>,
 }
 
 impl LocalHost {
@@ -50,6 +56,7 @@ impl LocalHost {
             traffic,
             run_numbers: Mutex::default(),
             prepared: Mutex::default(),
+            ends: Mutex::default(),
         }))
     }
 
@@ -171,13 +178,23 @@ impl LocalHost {
         }
     }
 
+    /// What is kept of the ends of an app's runs.
+    pub(crate) async fn ends(&self, number: AppNumber, instance: Option<String>) -> Vec<KeptEnd> {
+        let folder = self.runs_of(number);
+        blocking(move || kept::all(&folder, instance.as_deref())).await.unwrap_or_default()
+    }
+
+    fn runs_of(&self, number: AppNumber) -> PathBuf {
+        self.0.root.join("runs").join(number.to_string())
+    }
+
     fn folder(&self, number: AppNumber, folder: &str) -> PathBuf {
-        self.0.root.join("runs").join(number.to_string()).join(folder)
+        self.runs_of(number).join(folder)
     }
 
     /// The file that keeps run numbers from returning: the highest one, in decimal.
     fn number_file(&self, number: AppNumber) -> PathBuf {
-        self.0.root.join("runs").join(number.to_string()).join("last-run")
+        self.runs_of(number).join("last-run")
     }
 
     fn last_used(&self, number: AppNumber) -> u64 {
@@ -188,10 +205,12 @@ impl LocalHost {
     }
 
     fn uid(&self, number: AppNumber) -> u32 {
-        match self.0.uid_base {
-            Some(base) => Users { base }.run(number.0),
-            None => rustix::process::getuid().as_raw(),
-        }
+        self.app_uid(number).unwrap_or_else(|| rustix::process::getuid().as_raw())
+    }
+
+    /// The user that runs this app's processes and no others.
+    fn app_uid(&self, number: AppNumber) -> Option<u32> {
+        self.0.uid_base.map(|base| Users { base }.run(number.0))
     }
 }
 
@@ -259,6 +278,34 @@ impl Host for LocalHost {
         })
     }
 
+    fn look(&self, number: AppNumber, shim_pid: u32) -> BoxFuture<'static, RunLook> {
+        let uid = self.app_uid(number);
+        Box::pin(async move { blocking(move || run_look::of_run(shim_pid, uid)).await.unwrap_or_default() })
+    }
+
+    fn holder(&self, number: AppNumber, port: u16, runs: Vec<(RunId, u32)>) -> BoxFuture<'static, Option<String>> {
+        let uid = self.app_uid(number);
+        Box::pin(async move { blocking(move || holder(port, &runs, uid)).await.flatten() })
+    }
+
+    fn oom_kills(&self) -> Option<u64> {
+        machine::oom_kills()
+    }
+
+    fn keep_end(&self, number: AppNumber, end: LastEnd) -> BoxFuture<'static, ()> {
+        let host = self.clone();
+        Box::pin(async move {
+            let keep = move || {
+                // One at a time: two releases of an instance may end together.
+                let _turn = host.0.ends.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Err(error) = kept::keep(&host.runs_of(number), &end) {
+                    tracing::warn!(%error, app = %number, "the end of a run could not be kept");
+                }
+            };
+            blocking(keep).await;
+        })
+    }
+
     fn tidy(&self, number: AppNumber, folder: String) -> BoxFuture<'static, ()> {
         let host = self.clone();
         Box::pin(async move { host.tidy_now(number, &folder).await })
@@ -291,6 +338,31 @@ impl Host for LocalHost {
     fn random(&self) -> u64 {
         machine::random()
     }
+}
+
+/// Reading `/proc` and writing small files may wait for a busy machine.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::task::spawn_blocking(work).await.ok()
+}
+
+/// Who listens on a port: a run of the same app by its name, anybody else without one,
+/// since other apps are none of this author's business.
+fn holder(port: u16, runs: &[(RunId, u32)], uid: Option<u32>) -> Option<String> {
+    let listens = listener::all();
+    let socket = port_doctor::holder_of(port, &listens)?;
+    let is_holder = |shim_pid: u32| {
+        let look = run_look::of_run(shim_pid, None);
+        look.is_exact && look.listens.iter().any(|own| own.inode == socket.inode)
+    };
+    if let Some((run, _)) = runs.iter().find(|(_, shim_pid)| is_holder(*shim_pid)) {
+        return Some(format!("{} ({})", run.instance, run.version));
+    }
+    let same_user = uid.is_some() && socket.uid == uid;
+    Some(match runs {
+        [(run, _)] if same_user => format!("{} ({})", run.instance, run.version),
+        [(run, _), ..] if same_user => format!("another process of {}", run.instance.app),
+        _ => "a process that is not of this app".to_owned(),
+    })
 }
 
 /// `unpack-7`, `wipe-7`; a process type of that name makes `unpack-x.1-v7-42`.

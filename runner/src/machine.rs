@@ -27,6 +27,12 @@ pub(crate) fn random() -> u64 {
     RandomState::new().hash_one(0_u8)
 }
 
+/// How often the kernel killed a process for want of memory since it started.
+pub(crate) fn oom_kills() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/vmstat").ok()?;
+    text.lines().find_map(|line| line.strip_prefix("oom_kill "))?.trim().parse().ok()
+}
+
 fn memory_mib(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
@@ -43,6 +49,7 @@ mod tests {
         assert!(machine.memory_mib > 0 && machine.cores > 0);
         assert!(unix_ms() > 1_700_000_000_000);
         assert_ne!(random(), random());
+        assert!(oom_kills().is_some());
         assert_eq!(memory_mib("MemTotal:       16384256 kB\n"), Some(16_000));
     }
 }

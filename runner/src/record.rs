@@ -26,6 +26,8 @@ pub struct RunRecord {
     pub check: Option<String>,
     /// Status code of the last probe that was answered.
     pub probe_status: Option<u16>,
+    /// What the port doctor found, and the fix.
+    pub hint: Option<(String, String)>,
     /// Restarts that nobody asked for, in its release.
     pub restarts: u32,
     /// The restart counter of its instance that was acted on last.

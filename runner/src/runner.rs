@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use model::engine::{AppObserved, AppTarget, CheckTried, OneOff};
+use model::engine::{AppObserved, AppTarget, CheckTried, KeptEnd, OneOff};
 use model::{AppName, AppNumber, RunId, SlugId};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
@@ -189,6 +189,11 @@ impl Runner {
             Some(messages) if messages.send(Message::TryChecks(done)).await.is_ok() => tried.await.unwrap_or_default(),
             _ => Vec::new(),
         }
+    }
+
+    /// The last ends of an app's runs, of one instance or of all, oldest first.
+    pub async fn ends(&self, number: AppNumber, instance: Option<String>) -> Vec<KeptEnd> {
+        self.0.host.ends(number, instance).await
     }
 
     /// Starts a command beside the app.

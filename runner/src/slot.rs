@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use model::author::{AppJson, CheckKind};
 use model::engine::{CheckObserved, CheckState, InstanceObserved, InstancePhase, LastEnd};
-use model::{ExitStatus, InstanceId, ProcessType, RunId, StopReason};
+use model::{ExitStatus, FlightRecord, InstanceId, PortHint, ProcessType, RunId, StopReason};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::checks::ProbeOutcome;
@@ -235,6 +235,7 @@ impl Slot {
             at_unix_ms: end.ended_unix_ms,
             ran_ms: u64::try_from(end.ended_unix_ms - started).unwrap_or(0),
             last_lines,
+            flight: FlightRecord::default(),
         }
     }
 
@@ -246,6 +247,7 @@ impl Slot {
             at_unix_ms,
             ran_ms: 0,
             last_lines: Vec::new(),
+            flight: FlightRecord::default(),
         }
     }
 
@@ -302,6 +304,10 @@ impl Slot {
             probe_status: record.and_then(|record| record.probe_status),
             checks: self.checks_observed(),
             status: self.run.as_ref().and_then(|run| run.said.status()),
+            hint: record
+                .and_then(|record| record.hint.clone())
+                .filter(|_| phase == InstancePhase::Starting)
+                .map(|(found, fix)| PortHint { found, fix }),
             restarts: self.life.restarts(),
             last_end: self.last_end.clone(),
             next_start_unix_ms: self.next_start_unix_ms.filter(|_| phase == InstancePhase::Backoff),

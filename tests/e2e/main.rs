@@ -18,6 +18,7 @@ mod hostile_trees;
 mod interrupted;
 mod leftovers;
 mod operating;
+mod port_doctor;
 mod pushing;
 mod refusals;
 mod releases;

@@ -194,15 +194,17 @@ impl AppTask {
         let keeps = self.current.map_or_else(|| "nothing serves yet".to_owned(), |v| format!("{v} keeps serving"));
         let failure = Failure::new(Kind::Failed, "release.refused", format!("{version} refused ({why}); {keeps}"));
         let ended = self.observed.of(version).filter_map(|i| i.last_end.as_ref()).max_by_key(|end| end.at_unix_ms);
-        let failure = match ended.filter(|end| !end.last_lines.is_empty()) {
-            Some(end) => {
-                let skip = end.last_lines.len().saturating_sub(REFUSAL_LINES_MAX);
-                let lines = end.last_lines[skip..].iter().map(|l| format!("\n  {}", model::text::clean(l, REFUSAL_LINE_CHARS_MAX)));
-                failure.why(format!("its last lines were:{}", lines.collect::<String>()))
-            }
-            None => failure,
-        };
-        failure.fix(format!("see `paas logs -a {}`; once it starts, push again", self.identity.name))
+        let hint = ended.and_then(|end| Some((end.run.instance.name(), end.flight.hint.as_ref()?)));
+        let found = hint.as_ref().map(|(name, hint)| format!("{name} {}", hint.found));
+        let last_lines = ended.filter(|end| !end.last_lines.is_empty()).map(|end| {
+            let skip = end.last_lines.len().saturating_sub(REFUSAL_LINES_MAX);
+            let lines = end.last_lines[skip..].iter().map(|l| format!("\n  {}", model::text::clean(l, REFUSAL_LINE_CHARS_MAX)));
+            format!("its last lines were:{}", lines.collect::<String>())
+        });
+        let why: Vec<String> = found.into_iter().chain(last_lines).collect();
+        let failure = if why.is_empty() { failure } else { failure.why(why.join("\n")) };
+        let fix = hint.map_or_else(|| format!("see `paas logs -a {}`", self.identity.name), |(_, hint)| hint.fix.clone());
+        failure.fix(format!("{fix}; once it starts, push again"))
     }
 }
 

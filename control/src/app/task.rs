@@ -13,6 +13,7 @@ use super::switching::Switching;
 use super::{AppCommand, AppIdentity, AppStart, AppView, RunnableRelease};
 use crate::limits::CLOSE_MAX;
 use crate::services::Services;
+use crate::store::EventCode;
 use crate::story::Story;
 
 /// A release that has something running, or should.
@@ -167,6 +168,10 @@ impl AppTask {
         for told in self.story.tell(observed, silently) {
             self.services.logs.write(self.identity.number, &told.process, &told.text);
             self.services.record_trouble(&self.identity, &told).await;
+            if let (Some(EventCode::InstancePort), Some(switching)) = (told.trouble, &self.switching) {
+                // Its author waits: nothing comes of that release until its boot timeout.
+                switching.lines.problem(&told.text);
+            }
         }
         self.step_switch().await;
         self.drop_retired();

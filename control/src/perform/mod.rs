@@ -13,6 +13,7 @@ mod releases;
 mod rows;
 mod sessions;
 mod status;
+mod why;
 
 use std::sync::Arc;
 
@@ -158,6 +159,7 @@ impl Control {
             api::ps::Scale => scale,
             api::ps::Start => start_processes,
             api::ps::Stop => stop_processes,
+            api::ps::Why => why,
             api::releases::Info => release_info,
             api::releases::Releases => releases,
             api::releases::Rollback => rollback,
@@ -167,7 +169,6 @@ impl Control {
             api::builds::Cancel => cancel_build,
             api::checks::Checks => checks,
             api::ps::List => processes,
-            api::ps::Why => why,
             api::status::Status => status,
         })
     }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use api::ps::{List, ListReply, Restart, RestartReply, Scale, ScaleReply, Start, Stop, TypeRow, Why, WhyReply};
-use api::{Failure, Kind, Role};
+use api::ps::{List, ListReply, Restart, RestartReply, Scale, ScaleReply, Start, Stop, TypeRow};
+use api::{Failure, Role};
 use model::ScaleChange;
 
 use super::Ask;
-use super::rows::{end_story, instance_row, shown};
+use super::rows::{instance_row, shown};
 use crate::app::AppHandle;
 use crate::control::Control;
 use crate::store::EventCode;
@@ -86,20 +86,5 @@ impl Control {
         app.reload();
         let formation = self.services.store.formation(app.identity.number).await?;
         Ok(RestartReply { instances: formation.instances().map(|(t, ordinal)| format!("{t}.{ordinal}")).collect() })
-    }
-
-    pub(super) fn why(&self, ask: &Ask, why: &Why) -> Result<WhyReply, Failure> {
-        let app = self.app_for(&ask.actor, &why.app, Role::Viewer, "look at")?;
-        let view = app.view.borrow();
-        let wanted = shown(&view).filter(|i| why.instance.as_ref().is_none_or(|name| *name == i.instance.name()));
-        // The newest release's first: during a switch a name is there twice.
-        let found = wanted.max_by_key(|i| (i.last_end.as_ref().map(|end| end.at_unix_ms), i.version));
-        let Some(instance) = found else {
-            let name = why.instance.as_deref().unwrap_or("instance");
-            let what = format!("{} has no {name}", app.identity.name);
-            return Err(Failure::new(Kind::NotFound, "instance.not_found", what)
-                .fix(format!("see what there is with `paas ps -a {}`", app.identity.name)));
-        };
-        Ok(WhyReply { now: instance_row(instance), end: instance.last_end.as_ref().map(end_story) })
     }
 }

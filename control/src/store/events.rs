@@ -79,6 +79,10 @@ codes! {
     InstanceCrashed = "instance.crashed",
     /// An instance was restarted because its check failed.
     InstanceRestarted = "instance.restarted",
+    /// The port doctor found why nothing answers on an instance's port.
+    InstancePort = "instance.port",
+    /// An instance was killed while the kernel was out of memory.
+    InstanceOutOfMemory = "instance.out_of_memory",
     /// An instance would not die.
     InstanceStuck = "instance.stuck",
     /// A person started a one-off command.

@@ -2,6 +2,7 @@
 
 use api::Failure;
 use api::ps::{List, Restart, Scale, Start, Stop, Why};
+use model::engine::KeptEnd;
 
 use super::support::instances::Boot;
 use super::support::{COMMIT_A, COMMIT_B, Server, Site, lock, until};
@@ -124,7 +125,37 @@ fn what_happens_to_an_instance_is_told_once() {
         let written = lock(&server.logs.written).clone();
         assert_eq!(written.iter().filter(|line| *line == "web.1: Stopped (killed by SIGTERM)").count(), 1, "{written:?}");
         let why = server.ask(Why { app: hello(), instance: Some("web.1".to_owned()) }).await.expect("why");
-        assert_eq!(why.end.expect("it ended once").reason, "stopped on request");
+        assert_eq!(why.instances[0].ends[0].reason, "stopped on request");
+    });
+}
+
+#[test]
+fn why_tells_what_the_recorder_kept_of_one_instance_or_of_all() {
+    let site = Site::new();
+    site.while_up(async |server| {
+        server.live(THREE).await;
+        let flight = model::FlightRecord { open_files: Some(12), looked_unix_ms: Some(5), ..model::FlightRecord::default() };
+        let end = |instance: &str, run, at_unix_ms| KeptEnd {
+            instance: instance.to_owned(),
+            release: "v1".to_owned(),
+            run,
+            status: "exited 1".to_owned(),
+            reason: "the process ended by itself".to_owned(),
+            code: None,
+            at_unix_ms,
+            ran_ms: 100,
+            last_lines: vec!["boom".to_owned()],
+            flight: flight.clone(),
+        };
+        lock(&server.engine.kept_ends).extend([end("web.1", 7, 10), end("web.1", 8, 20), end("bot.1", 9, 30)]);
+        let all = server.ask(Why { app: hello(), instance: None }).await.expect("why");
+        let told: Vec<_> = all.instances.iter().map(|story| (story.name.as_str(), story.now.is_some(), story.ends.len())).collect();
+        assert_eq!(told, [("bot.1", false, 1), ("web.1", true, 2)]);
+        let one = server.ask(Why { app: hello(), instance: Some("web.1".to_owned()) }).await.expect("why");
+        assert_eq!(one.instances[0].ends.iter().map(|end| end.run).collect::<Vec<_>>(), [8, 7]);
+        assert_eq!(one.instances[0].ends[0].look.as_ref().and_then(|look| look.open_files), Some(12));
+        let none = server.ask(Why { app: hello(), instance: Some("clock.1".to_owned()) }).await.expect_err("no such instance");
+        assert_eq!(none.code, "instance.not_found");
     });
 }
 

@@ -9,7 +9,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 
 use super::context::Context;
-use super::{Result, access, apps, builds, checks, config, events, internal_commands, logs, pg, ps, releases, run, status};
+use super::{Result, access, apps, builds, checks, config, events, internal_commands, logs, pg, ps, releases, run, status, why};
 use crate::internal::{self, ServerOptions};
 
 /// A Heroku for your own machine, without Docker: git push paas main.
@@ -106,7 +106,7 @@ pub enum Command {
     PsStart,
     /// Tell the story of an instance: its state and how its last run ended
     #[command(name = "ps:why")]
-    PsWhy(ps::Why),
+    PsWhy(why::Why),
     /// Show log lines; -t goes on with new ones
     Logs(logs::Logs),
     /// List the releases
@@ -227,7 +227,7 @@ pub fn dispatch(context: &Context, command: Command) -> Result {
         Command::PsRestart(arguments) => ps::restart(context, arguments),
         Command::PsStop => ps::stop(context),
         Command::PsStart => ps::start(context),
-        Command::PsWhy(arguments) => ps::why(context, arguments),
+        Command::PsWhy(arguments) => why::why(context, arguments),
         Command::Logs(arguments) => logs::logs(context, arguments),
         Command::Releases => releases::list(context),
         Command::ReleasesInfo(arguments) => releases::info(context, arguments),

@@ -31,6 +31,7 @@ pub mod server_socket;
 mod session;
 mod status;
 pub mod text;
+mod why;
 
 use std::process::ExitCode;
 

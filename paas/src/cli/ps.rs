@@ -1,10 +1,10 @@
 //! `ps` and its like.
 
-use api::ps::{self, EndStory, InstanceRow, ListReply, ScaleReply, WhyReply};
+use api::ps::{self, InstanceRow, ListReply, ScaleReply};
 use clap::Args;
 
 use super::Result;
-use super::context::{Context, typed};
+use super::context::Context;
 use super::text::{self, Color, View, paint};
 
 /// `ps`.
@@ -54,11 +54,11 @@ fn instance_line(row: &InstanceRow, serving: Option<&str>, view: &View) -> Strin
     format!("{}{hint}", parts.join(", "))
 }
 
-fn seconds_until(unix_ms: i64, view: &View) -> String {
+pub(super) fn seconds_until(unix_ms: i64, view: &View) -> String {
     text::duration_short((unix_ms - view.now.as_millisecond()).max(0) / 1_000)
 }
 
-fn state_color(state: &str) -> Color {
+pub(super) fn state_color(state: &str) -> Color {
     match state {
         "up" => Color::Green,
         "crashed" | "failed" | "stuck" => Color::Red,
@@ -124,56 +124,6 @@ fn instances(names: &[String]) -> String {
     if names.is_empty() { "done, there was nothing to do".to_owned() } else { format!("done: {}", names.join(", ")) }
 }
 
-/// `ps:why`.
-#[derive(Debug, Args)]
-pub struct Why {
-    /// The instance; none tells of the one that ended last
-    instance: Option<String>,
-}
-
-/// Tells the story of an instance.
-pub fn why(context: &Context, arguments: Why) -> Result {
-    let value = context.call(&ps::Why { app: context.app()?, instance: arguments.instance })?;
-    if context.output.json {
-        return context.output.json(&value);
-    }
-    context.output.data(&render_why(&typed::<ps::Why>(value)?, &context.output.view()))
-}
-
-fn render_why(reply: &WhyReply, view: &View) -> String {
-    let now = &reply.now;
-    let state = paint(&text::plain(&now.state), state_color(&now.state), view.color);
-    let restarts = match now.restarts {
-        0 => String::new(),
-        1 => ", restarted once".to_owned(),
-        count => format!(", restarted {count} times"),
-    };
-    let since = text::when(now.since_unix_ms, view);
-    let mut story = vec![format!("{} is {state} since {since}, release {}{restarts}.", text::plain(&now.name), text::plain(&now.release))];
-    story.extend(now.check.as_ref().map(|check| format!("The last check that passed: {}.", text::plain(check))));
-    story.extend(now.next_start_unix_ms.map(|start| format!("It starts again in {}.", seconds_until(start, view))));
-    match &reply.end {
-        None => story.push("None of its runs has ended yet.".to_owned()),
-        Some(end) => story.extend(end_of_run(end, view)),
-    }
-    text::lines(story)
-}
-
-fn end_of_run(end: &EndStory, view: &View) -> Vec<String> {
-    let code = end.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
-    let facts = text::pairs(&[
-        ("  Why", format!("{}{code}", end.reason)),
-        ("  How", end.status.clone()),
-        ("  Release", end.release.clone()),
-        ("  Ran for", text::duration(end.ran_ms)),
-    ]);
-    let mut story = vec![String::new(), format!("Its last run ended {}:", text::when(end.at_unix_ms, view))];
-    story.extend(facts.lines().map(str::to_owned));
-    story.push(if end.last_lines.is_empty() { "It had written nothing.".to_owned() } else { "Its last lines:".to_owned() });
-    story.extend(end.last_lines.iter().map(|line| format!("  | {}", text::plain(line))));
-    story
-}
-
 #[cfg(test)]
 #[path = "ps_tests.rs"]
-mod tests;
+pub(super) mod tests;

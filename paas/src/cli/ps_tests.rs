@@ -3,7 +3,7 @@ use api::ps::TypeRow;
 use super::super::text::tests::{hour_ago, view};
 use super::*;
 
-fn instance(name: &str, state: &str) -> InstanceRow {
+pub(in crate::cli) fn instance(name: &str, state: &str) -> InstanceRow {
     InstanceRow {
         name: name.to_owned(),
         release: "v7".to_owned(),
@@ -13,6 +13,7 @@ fn instance(name: &str, state: &str) -> InstanceRow {
         shim_pid: Some(4711),
         restarts: 0,
         check: None,
+        hint: None,
         last_end: None,
         next_start_unix_ms: None,
     }
@@ -59,35 +60,6 @@ fn processes_look_as_on_heroku_with_what_is_wrong_behind() {
     worker.1: crashed 2026/01/02 15:04:05 +0000 (~ 1h ago), 4 restarts, last end: exited 1, starts again in 20s -> paas ps:why worker.1
 
     === bot: python bot.py (0)
-    ");
-}
-
-#[test]
-fn why_tells_a_story_that_cannot_drive_the_terminal() {
-    let reply = WhyReply {
-        now: InstanceRow { restarts: 2, check: Some("GET / -> 200".to_owned()), port: Some(20_017), ..instance("web.1", "up") },
-        end: Some(EndStory {
-            release: "v7".to_owned(),
-            reason: "GET / silent for 60 s".to_owned(),
-            status: "killed by SIGKILL".to_owned(),
-            code: Some("R12".to_owned()),
-            at_unix_ms: hour_ago(),
-            ran_ms: 7_500_000,
-            last_lines: vec!["starting".to_owned(), "\u{1b}[31mstuck\r-----> forged".to_owned()],
-        }),
-    };
-    insta::assert_snapshot!(render_why(&reply, &view()), @r"
-    web.1 is up since 2026/01/02 15:04:05 +0000 (~ 1h ago), release v7, restarted 2 times.
-    The last check that passed: GET / -> 200.
-
-    Its last run ended 2026/01/02 15:04:05 +0000 (~ 1h ago):
-      Why:      GET / silent for 60 s (R12)
-      How:      killed by SIGKILL
-      Release:  v7
-      Ran for:  2 h 5 min
-    Its last lines:
-      | starting
-      | stuck-----> forged
     ");
 }
 

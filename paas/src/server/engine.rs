@@ -9,7 +9,7 @@ use super::follow;
 use api::{Failure, Kind};
 use control::seams::{BoxFuture, Engine, Lines, OneOffOutput, Session};
 use logs::reader::{Batch, Follower, Marks, Query, tail};
-use model::engine::{AppObserved, AppTarget, CheckTried, OneOff};
+use model::engine::{AppObserved, AppTarget, CheckTried, KeptEnd, OneOff};
 use model::{AppName, AppNumber, ExitStatus, RunId};
 use runner::{OneOffRun, RunOnceError, Runner};
 use tokio::sync::watch;
@@ -128,6 +128,10 @@ impl Engine for LocalEngine {
     fn try_checks(&self, app: &AppName) -> BoxFuture<'_, Vec<CheckTried>> {
         let app = app.clone();
         Box::pin(async move { self.runner.try_checks(&app).await })
+    }
+
+    fn ends(&self, number: AppNumber, instance: Option<String>) -> BoxFuture<'_, Vec<KeptEnd>> {
+        Box::pin(self.runner.ends(number, instance))
     }
 
     fn run_once(&self, one_off: OneOff, output: OneOffOutput) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>> {

@@ -12,7 +12,7 @@ use crate::record::RunRecord;
 use crate::runs::RunEnd;
 use crate::silence::{SilenceClock, restart_window};
 use crate::slot::{Slot, SlotRun};
-use model::{RunId, StopReason};
+use model::{FlightRecord, PortHint, RunId, StopReason};
 
 impl AppTask {
     pub(super) fn adopt(&mut self, mut found: Vec<Found>) {
@@ -51,6 +51,7 @@ impl AppTask {
         if let Some(took) = record.ready_after_ms {
             self.last_boots.insert((key.process_type.clone(), key.ordinal), Duration::from_millis(took));
         }
+        let port = record.port;
         let age = Duration::from_millis(u64::try_from(unix_ms - live.started_unix_ms()).unwrap_or(0));
         let slot = self.slots.entry(key.clone()).or_insert_with(|| Slot::new(web, record.restart_seen, unix_ms));
         slot.wanted = true;
@@ -73,6 +74,7 @@ impl AppTask {
         if slot.needs_silence_clock() && matches!(phase, AdoptedPhase::Ready | AdoptedPhase::Unready) {
             slot.silence = Some(SilenceClock::adopted(now, restart_window(REQUEST_TIMEOUT, 0)));
         }
+        self.record_run(key, run, &live, port, phase == AdoptedPhase::Starting);
         self.jobs.spawn(self.subject(key, run).until_gone(Arc::clone(&live)));
         self.jobs.spawn(self.subject(key, run).notified(live, 0));
         self.event(key, InstanceEvent::Adopted { phase, age });
@@ -82,13 +84,10 @@ impl AppTask {
     }
 
     fn adopt_ended(&mut self, key: &SlotKey, run: &RunId, record: Option<RunRecord>, end: &RunEnd) {
-        self.jobs.spawn(self.subject(key, run).tidy());
         let unix_ms = self.host.unix_ms();
         let record = record.unwrap_or_default();
         let slot = self.slots.entry(key.clone()).or_insert_with(|| Slot::new(key.process_type.is_web(), record.restart_seen, unix_ms));
-        if slot.last_end.is_some() {
-            return;
-        }
+        let is_newest = slot.last_end.is_none();
         let started = record.ready_unix_ms.map(|ready| ready - i64::try_from(record.ready_after_ms.unwrap_or(0)).unwrap_or(0));
         let reason = match () {
             () if end.rebooted => StopReason::Reboot,
@@ -96,14 +95,19 @@ impl AppTask {
             () if end.shim_lost => StopReason::ShimLost,
             () => StopReason::Exited,
         };
-        slot.last_end = Some(model::engine::LastEnd {
+        let last_end = model::engine::LastEnd {
             run: run.clone(),
             status: end.status,
             reason,
             at_unix_ms: end.ended_unix_ms,
             ran_ms: started.and_then(|started| u64::try_from(end.ended_unix_ms - started).ok()).unwrap_or(0),
             last_lines: Vec::new(),
-        });
+            flight: FlightRecord { hint: record.hint.map(|(found, fix)| PortHint { found, fix }), ..FlightRecord::default() },
+        };
+        if is_newest {
+            slot.last_end = Some(last_end.clone());
+        }
+        self.keep_found_end(key, run, Some(last_end), started.unwrap_or(0));
     }
 
     /// A second live run of the same instance: there must be only one.

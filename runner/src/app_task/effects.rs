@@ -1,12 +1,13 @@
 //! From an event to the lifecycle's answer to what is done about it.
 
-use super::{AppTask, Arc, InstanceEvent, RunEnd, Slot, SlotKey, State, instance_task};
+use super::{AppTask, Arc, InstanceEvent, RunEnd, Slot, SlotKey, State};
 use crate::lifecycle::Effects;
 use crate::limits::REQUEST_TIMEOUT;
 use crate::silence::{SilenceClock, restart_window};
 use crate::slot::Pending;
 use model::ExitStatus;
 use model::author::CheckKind;
+use model::engine::LastEnd;
 
 impl AppTask {
     /// Tells an instance what happened and does what follows.
@@ -26,6 +27,7 @@ impl AppTask {
     }
 
     fn carry_out(&mut self, key: &SlotKey, effects: Effects) {
+        let look_first = self.is_worth_a_look(key);
         let Some(run) = self.slots.get_mut(key).and_then(|slot| slot.run.as_mut()) else { return };
         let Some(live) = run.live.clone() else { return };
         let id = run.id.clone();
@@ -33,14 +35,10 @@ impl AppTask {
             let grace = self.halt.as_ref().map_or(grace, |halt| halt.grace.min(grace));
             run.record.stopping = true;
             self.host.remember(self.number, &id.folder(), &run.record);
-            if effects.abort {
-                self.jobs.spawn(instance_task::abort(Arc::clone(&live), id.clone(), grace));
-            } else {
-                self.jobs.spawn(instance_task::stop(Arc::clone(&live), id.clone(), grace));
-            }
+            self.jobs.spawn(self.subject(key, &id).stop(Arc::clone(&live), grace, look_first, effects.abort));
         }
         if effects.kill {
-            self.jobs.spawn(instance_task::kill(live, id));
+            self.jobs.spawn(self.subject(key, &id).kill(live, look_first));
         }
     }
 
@@ -110,15 +108,17 @@ impl AppTask {
 
     /// Nothing of a run is alive any more.
     pub(super) fn gone(&mut self, key: &SlotKey, number: u64, end: &RunEnd, last_lines: Vec<String>) {
+        let flight = self.flight_of(key, number, end);
         let Some(slot) = self.slots.get_mut(key) else { return };
         let Some(run) = slot.run.take_if(|run| run.id.number == number) else { return };
-        slot.last_end = Some(slot.end_of(&run, end, last_lines));
+        let last_end = LastEnd { flight, ..slot.end_of(&run, end, last_lines) };
+        slot.last_end = Some(last_end.clone());
         slot.silence = None;
         let by_itself = slot.life.cause().is_none() && !end.shim_lost;
         if let Some(port) = run.record.port {
             self.leases(|leases, _| leases.release(port), key);
         }
-        self.jobs.spawn(self.subject(key, &run.id).tidy());
+        self.jobs.spawn(self.subject(key, &run.id).keep_and_tidy(Some(last_end)));
         let exit_zero = by_itself && end.status == ExitStatus::Code(0);
         let random = self.host.random();
         self.event(key, InstanceEvent::Gone { exit_zero, random });

@@ -3,6 +3,7 @@
 mod app;
 mod checks;
 mod crashes;
+mod flights;
 mod hangs;
 mod notify;
 mod switches;

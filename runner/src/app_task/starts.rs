@@ -146,6 +146,7 @@ impl AppTask {
                 }
                 self.begin_checks(key, now);
                 self.host.remember(self.number, &id.folder(), &record);
+                self.record_run(key, &id, &live, record.port, true);
                 self.jobs.spawn(self.subject(key, &id).until_gone(Arc::clone(&live)));
                 self.jobs.spawn(self.subject(key, &id).notified(live, 0));
                 self.event(key, InstanceEvent::Started);
@@ -184,7 +185,9 @@ impl AppTask {
             tracing::warn!(run = %run.folder(), detail, "an instance could not be started");
             slot.pending = None;
             slot.start_permit = None;
-            slot.last_end = Some(Slot::spawn_failed(run, detail, at));
+            let end = Slot::spawn_failed(run, detail, at);
+            slot.last_end = Some(end.clone());
+            self.jobs.spawn(self.subject(key, &end.run.clone()).keep(end));
         }
         self.event(key, InstanceEvent::StartFailed { random });
     }

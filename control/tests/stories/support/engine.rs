@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use api::Failure;
 use control::seams::{BoxFuture, Engine, Lines, OneOffOutput, Session};
-use model::engine::{AppObserved, AppTarget, CheckTried, InstancePhase, OneOff, OneOffCommand};
+use model::engine::{AppObserved, AppTarget, CheckTried, InstancePhase, KeptEnd, OneOff, OneOffCommand};
 use model::{AppName, AppNumber, ExitStatus, RunId};
 use tokio::sync::{Notify, watch};
 
@@ -35,6 +35,8 @@ pub(crate) struct FakeEngine {
     stops: Stops,
     /// Making folders takes as long as this is true.
     pub preparing_held: watch::Sender<bool>,
+    /// What the flight recorder holds.
+    pub kept_ends: Mutex<Vec<KeptEnd>>,
     /// Numbers whose folders were made and removed.
     pub prepared: Mutex<Vec<AppNumber>>,
     pub removed: Mutex<Vec<AppNumber>>,
@@ -51,6 +53,7 @@ impl FakeEngine {
             one_offs: Mutex::default(),
             stops,
             preparing_held: watch::Sender::new(false),
+            kept_ends: Mutex::default(),
             prepared: Mutex::default(),
             removed: Mutex::default(),
         });
@@ -138,6 +141,11 @@ impl Engine for FakeEngine {
         });
         let tried: Vec<_> = tried.collect();
         Box::pin(async move { tried })
+    }
+
+    fn ends(&self, _: AppNumber, instance: Option<String>) -> BoxFuture<'_, Vec<KeptEnd>> {
+        let kept = lock(&self.kept_ends).iter().filter(|end| instance.as_ref().is_none_or(|name| *name == end.instance)).cloned().collect();
+        Box::pin(async move { kept })
     }
 
     fn run_once(&self, one_off: OneOff, output: OneOffOutput) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>> {

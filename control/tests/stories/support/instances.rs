@@ -226,7 +226,8 @@ impl State {
     ) -> bool {
         let instance = self.instances.get_mut(key).expect("known");
         let Some(run) = instance.run.take() else { return false };
-        instance.last_end = Some(LastEnd { run, status, reason, at_unix_ms: 0, ran_ms: 100, last_lines });
+        instance.last_end =
+            Some(LastEnd { run, status, reason, at_unix_ms: 0, ran_ms: 100, last_lines, flight: model::FlightRecord::default() });
         instance.phase = phase;
         true
     }
@@ -265,6 +266,7 @@ fn seen(target: &AppTarget, key: &Key, instance: &Instance) -> InstanceObserved 
         probe_status: (is_web && was_ready).then_some(instance.status),
         checks: Vec::new(),
         status: None,
+        hint: None,
         restarts: instance.restarts,
         last_end: instance.last_end.clone(),
         next_start_unix_ms: (instance.phase == InstancePhase::Backoff).then_some(super::server::NOW_UNIX_MS + 60_000),

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use model::author::HealthCheck;
+use model::engine::LastEnd;
 use model::{AppNumber, ExitStatus, Hostname, RunId};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -14,7 +15,9 @@ pub(super) use super::app::{App, pass, shared, target};
 use crate::checks::ProbeOutcome;
 use crate::checks::tries::Tried;
 use crate::host::{BoxFuture, CheckRun, Execution, Found, FoundState, Host, Live, Notified, StartFailure, StartOrder};
+use crate::listener::Listening;
 use crate::record::RunRecord;
+use crate::run_look::RunLook;
 use crate::runs::RunEnd;
 
 /// What a run does by itself.
@@ -53,6 +56,9 @@ struct Facts {
     traffic: BTreeMap<u64, Instant>,
     records: BTreeMap<String, RunRecord>,
     tidied: Vec<String>,
+    listens: BTreeMap<String, Vec<Listening>>,
+    last_words: BTreeMap<String, String>,
+    ends: Vec<LastEnd>,
     number: u64,
     launch_away: bool,
     starting_most: usize,
@@ -156,6 +162,21 @@ impl World {
     pub(super) fn record(&self, name: &str) -> RunRecord {
         let folder = self.run(name).run.folder();
         self.facts().records.get(&folder).cloned().unwrap_or_default()
+    }
+
+    /// Where an instance listens besides.
+    pub(super) fn listen(&self, name: &str, listens: Vec<Listening>) {
+        self.facts().listens.insert(name.to_owned(), listens);
+    }
+
+    /// What runs of an instance say last.
+    pub(super) fn say_last(&self, name: &str, words: &str) {
+        self.facts().last_words.insert(name.to_owned(), words.to_owned());
+    }
+
+    /// The ends that were kept.
+    pub(super) fn ends(&self) -> Vec<LastEnd> {
+        self.facts().ends.clone()
     }
 
     /// What the next server would find.
@@ -328,7 +349,29 @@ impl Host for Arc<World> {
     }
 
     fn last_lines(&self, _: AppNumber, run: RunId, _: i64) -> BoxFuture<'static, Vec<String>> {
-        Box::pin(async move { vec![format!("last words of {}", run.instance.name())] })
+        let own = self.facts().last_words.get(&run.instance.name()).cloned();
+        Box::pin(async move { vec![own.unwrap_or_else(|| format!("last words of {}", run.instance.name()))] })
+    }
+
+    fn look(&self, _: AppNumber, shim_pid: u32) -> BoxFuture<'static, RunLook> {
+        let facts = self.facts();
+        let run = facts.runs.iter().find(|run| run.shim_pid() == Some(shim_pid) && run.is_alive());
+        let listens = run.and_then(|run| facts.listens.get(&run.run.instance.name()).cloned()).unwrap_or_default();
+        let look = RunLook { processes: u32::from(run.is_some()), open_files: Some(7), listens, is_exact: true, ..RunLook::default() };
+        Box::pin(async move { look })
+    }
+
+    fn holder(&self, _: AppNumber, _: u16, runs: Vec<(RunId, u32)>) -> BoxFuture<'static, Option<String>> {
+        Box::pin(async move { runs.first().map(|(run, _)| format!("{} ({})", run.instance, run.version)) })
+    }
+
+    fn oom_kills(&self) -> Option<u64> {
+        Some(0)
+    }
+
+    fn keep_end(&self, _: AppNumber, end: LastEnd) -> BoxFuture<'static, ()> {
+        self.facts().ends.push(end);
+        Box::pin(async {})
     }
 
     fn try_network(&self, _: AppNumber, _: u16, _: Hostname, check: Arc<HealthCheck>) -> BoxFuture<'static, Tried> {
