@@ -124,6 +124,7 @@ table!(
     crate::releases::Info,
     crate::releases::Releases,
     crate::releases::Rollback,
+    crate::run::Exec,
     crate::run::Run,
     crate::status::Status,
     crate::status::StopAll,

@@ -117,6 +117,9 @@ pub trait Engine: Send + Sync {
     fn ends(&self, number: AppNumber, instance: Option<String>) -> BoxFuture<'_, Vec<KeptEnd>>;
     /// Starts a command beside the app.
     fn run_once(&self, one_off: OneOff, output: OneOffOutput) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>>;
+    /// Starts a command inside the sandbox of a live run, which it does not outlive. Of
+    /// `one_off` the release, the command and the environment count.
+    fn exec(&self, run: RunId, one_off: OneOff, stdio: Stdio) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>>;
     /// Makes the folders and users of a new app.
     fn prepare(&self, number: AppNumber) -> BoxFuture<'_, Result<(), Failure>>;
     /// Removes everything of an app that has nothing running any more.

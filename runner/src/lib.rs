@@ -31,7 +31,7 @@ pub mod slug_store;
 mod tasks;
 
 pub use host::{BoxFuture, TrafficSource};
-pub use one_off::{OneOffOutput, OneOffRun, RunOnceError};
+pub use one_off::{ExecRun, ExecStdio, OneOffOutput, OneOffRun, RunOnceError};
 pub use runner::{AdoptReport, Runner, RunnerConfig, TroubleKind};
 
 /// The static shim, as built with this crate; whoever starts the server writes it to

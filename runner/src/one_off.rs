@@ -6,15 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use model::engine::OneOff;
-use model::{AppNumber, ProcessType, RunId};
+use model::{AppNumber, ExitStatus, ProcessType, RunId};
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
 use crate::environment::Process;
 use crate::executions::LocalRun;
 use crate::host::{Found, FoundState, Host, Live, StartFailure};
 use crate::local_host::LocalHost;
 use crate::record::RunRecord;
-use crate::runs::{LiveRun, Output, RunEnd, StartError};
+use crate::runs::{JoinRequest, Joined, LiveRun, Output, RunEnd, StartError};
 use crate::tasks::Tasks;
 
 /// Where the output of a one-off goes.
@@ -81,6 +82,50 @@ impl OneOffRun {
     }
 }
 
+/// The descriptors of a command inside a live run.
+#[derive(Debug)]
+pub struct ExecStdio {
+    /// stdin.
+    pub stdin: OwnedFd,
+    /// stdout.
+    pub stdout: OwnedFd,
+    /// stderr.
+    pub stderr: OwnedFd,
+    /// Whether stdin is a terminal.
+    pub terminal: bool,
+}
+
+/// A command inside a live run, under way. Dropping it kills it with everything it started.
+#[derive(Debug)]
+pub struct ExecRun {
+    joined: Joined,
+    until: Option<Instant>,
+}
+
+impl ExecRun {
+    /// Waits for its end; can be called again. `None`: the run ended first, or the command
+    /// ran too long.
+    pub async fn end(&self) -> Option<ExitStatus> {
+        let Some(until) = self.until else { return self.joined.end().await.status };
+        if let Ok(end) = tokio::time::timeout_at(until, self.joined.end()).await {
+            return end.status;
+        }
+        // What does not reach it any more is over.
+        let _ = self.joined.kill().await;
+        self.joined.end().await.status
+    }
+
+    /// Passes a signal to it (a session's Ctrl-C).
+    pub async fn signal(&self, signal: i32) -> std::io::Result<()> {
+        self.joined.signal(signal).await
+    }
+
+    /// Kills it with everything it started.
+    pub async fn kill(&self) -> std::io::Result<()> {
+        self.joined.kill().await
+    }
+}
+
 /// The one-offs that are alive or being tidied.
 #[derive(Clone)]
 pub(crate) struct OneOffs {
@@ -114,6 +159,21 @@ impl OneOffs {
             }
         });
         answered.await.unwrap_or(Err(RunOnceError::Failed("the server is ending".to_owned())))
+    }
+
+    /// A command inside a live run. It ends with what is returned, so a caller that goes away
+    /// leaves nothing.
+    pub(crate) async fn exec(&self, run: &RunId, one_off: &OneOff, stdio: ExecStdio) -> Result<ExecRun, RunOnceError> {
+        let process = Process { run, release: &one_off.release, command: &one_off.command, port: None, one_off_env: &one_off.env };
+        let spec = self.host.spec(&process);
+        let ExecStdio { stdin, stdout, stderr, terminal } = stdio;
+        let request = JoinRequest { app: one_off.number, folder: run.folder(), spec, stdin, stdout, stderr, terminal };
+        let joined = self.host.runs().join(request).await.map_err(|error| match error {
+            StartError::LaunchGone => RunOnceError::LaunchGone,
+            error @ StartError::Failed { .. } => RunOnceError::Failed(error.to_string()),
+        })?;
+        let until = one_off.timeout_s.and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds)));
+        Ok(ExecRun { joined, until })
     }
 
     async fn start(&self, one_off: OneOff, output: OneOffOutput) -> Result<OneOffRun, RunOnceError> {

@@ -15,7 +15,7 @@ use crate::host::{Found, FoundState, Host, TrafficSource};
 use crate::instance_task;
 use crate::limits::{APP_MESSAGES_MAX, LIVENESS_RESTARTS_PER_BOX, STARTS_PER_CORE, STOP_GRACE};
 use crate::local_host::LocalHost;
-use crate::one_off::{OneOffOutput, OneOffRun, OneOffs, RunOnceError};
+use crate::one_off::{ExecRun, ExecStdio, OneOffOutput, OneOffRun, OneOffs, RunOnceError};
 use crate::port_leases::PortLeases;
 use crate::runs::{Runs, StartError};
 use crate::slug_store::{SlugError, SlugStore};
@@ -199,6 +199,12 @@ impl Runner {
     /// Starts a command beside the app.
     pub async fn run_once(&self, one_off: OneOff, output: OneOffOutput) -> Result<OneOffRun, RunOnceError> {
         self.0.one_offs.run(one_off, output).await
+    }
+
+    /// Starts a command inside the sandbox of a live run; of `one_off` the release, the
+    /// command and the environment count.
+    pub async fn exec(&self, run: &RunId, one_off: &OneOff, stdio: ExecStdio) -> Result<ExecRun, RunOnceError> {
+        self.0.one_offs.exec(run, one_off, stdio).await
     }
 
     /// Makes the folders and users of an app. Idempotent.

@@ -77,6 +77,74 @@ fn run_passes_output_and_exit_code_through() {
 }
 
 #[test]
+fn a_command_inside_an_instance_sees_its_files_user_and_environment_and_nothing_of_others() {
+    let host = Host::start();
+    let app = small::serve(&host, "small");
+    let other = small::serve(&host, "other");
+    let exec = |words: &[&str]| app.paas(&[&["ps:exec", "web.1"], words].concat());
+    exec(&["echo left > /tmp/left; exit 7"]).expect_code(7);
+    assert_eq!(exec(&["cat", "/tmp/left"]).expect_ok().stdout, "left\n", "the same /tmp");
+    assert_eq!(exec(&["bin/seven"]).expect_code(7).stdout, "in /app as web.1\n");
+    exec(&["no-such-command"]).expect_code(127);
+
+    // The process of the app, as it is seen from beside it.
+    let process = "for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline | grep -q '^/usr/bin/python3 bin/web' && break; done; ";
+    let environment =
+        exec(&[&format!("{process} tr '\\0' '\\n' < $p/environ | sort > /tmp/of-app; env | sort | diff /tmp/of-app - | grep '^[<>]'")])
+            .stdout;
+    let differs = |line: &&str| !["_=", "SHLVL=", "PWD=", "OLDPWD="].iter().any(|own| line[2..].starts_with(own));
+    assert_eq!(environment.lines().filter(differs).collect::<Vec<_>>(), Vec::<&str>::new(), "the environment of the app");
+    let rights = "grep -E '^(Uid|Gid|Groups|Cap|NoNewPrivs|Seccomp:)'";
+    exec(&[&format!("{process} diff <({rights} $p/status) <({rights} /proc/self/status)")]).expect_ok();
+    let port = app.up("web.1")["port"].to_string();
+    assert_eq!(exec(&["sh", "-c", "echo $PORT"]).expect_ok().stdout.trim(), port);
+
+    other.paas(&["ps:exec", "web.1", "echo secret > /data/secret; echo secret > /app/secret"]).expect_ok();
+    let seen =
+        exec(&["cat /data/secret /app/secret; ls /proc | grep -c '^[0-9]'; ls -A /data; cat /proc/[0-9]*/environ | grep -ac APP=other"])
+            .stdout;
+    let lines: Vec<&str> = seen.lines().collect();
+    assert_eq!(lines.len(), 2, "no secret: {seen}");
+    assert!(lines[0].parse::<u32>().is_ok_and(|processes| processes < 12) && lines[1] == "0", "{seen}");
+    exec(&["ls", host.root().to_str().expect("a path")]).expect_code(2);
+
+    let mut shell = host.paas_command(&["ps:exec", "-a", "small", "web.1"]);
+    let mut shell = shell.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().expect("paas ps:exec");
+    std::io::Write::write_all(&mut shell.stdin.take().expect("stdin"), b"echo in a shell of $DYNO; exit 9\n").expect("typed");
+    let shell = shell.wait_with_output().expect("paas ps:exec");
+    assert_eq!((String::from_utf8_lossy(&shell.stdout).as_ref(), shell.status.code()), ("in a shell of web.1\n", Some(9)));
+
+    app.paas(&["ps:exec", "web.7", "true"]).expect_code(3).expect_text("small has no web.7");
+    assert_eq!(host.facts("small")["version"], "one", "the app was not disturbed");
+}
+
+#[test]
+fn a_command_inside_an_instance_ends_with_its_client_and_with_the_instance() {
+    let host = Host::start();
+    let app = small::serve(&host, "small");
+    let begin = |name: &str| {
+        let script = format!("touch /tmp/{name}; setsid sleep 7{0} & sleep 7{0}", host.seat.http());
+        let client = host.paas_command(&["ps:exec", "-a", "small", "web.1", &script]).stdout(std::process::Stdio::piped()).spawn();
+        let client = client.expect("paas ps:exec");
+        wait_until("it has begun", SOON, || {
+            (app.paas(&["ps:exec", "web.1", "test", "-e", &format!("/tmp/{name}")]).code == 0).then_some(())
+        });
+        client
+    };
+    let count = format!("cat /proc/[0-9]*/cmdline | tr '\\0' '\\n' | grep -cx '[7]{}' || true", host.seat.http());
+    let mut gone = begin("first");
+    gone.kill().expect("the client is killed");
+    gone.wait().expect("paas ps:exec");
+    wait_until("nothing of it is left", SOON, || (app.paas(&["ps:exec", "web.1", &count]).stdout.trim() == "0").then_some(()));
+
+    let held = begin("second");
+    app.paas(&["ps:restart"]).expect_ok();
+    let held = held.wait_with_output().expect("paas ps:exec");
+    assert!(!held.status.success(), "{held:?}");
+    wait_until("the next one runs, alone", SOON, || (app.paas(&["ps:exec", "web.1", &count]).stdout.trim() == "0").then_some(()));
+}
+
+#[test]
 fn logs_show_app_paas_and_router_by_time_process_and_source() {
     let host = Host::start();
     let app = small::serve(&host, "small");

@@ -107,6 +107,10 @@ macro_rules! dispatch {
                 let operation = $ask.take::<api::run::Run>()?;
                 $control.run($ask, operation).await.map(FromServer::Exit)
             }
+            <api::run::Exec as Operation>::NAME => {
+                let operation = $ask.take::<api::run::Exec>()?;
+                $control.exec($ask, operation).await.map(FromServer::Exit)
+            }
             <api::pg::Psql as Operation>::NAME => {
                 let operation = $ask.take::<api::pg::Psql>()?;
                 $control.psql($ask, operation).await.map(FromServer::Exit)

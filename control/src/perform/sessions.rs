@@ -1,18 +1,24 @@
-//! `run CMD` and `pg:psql`: a command beside the app on the client's own stdio.
+//! `run CMD`, `ps:exec` and `pg:psql`: a command beside the app, or inside one of its
+//! instances, on the client's own stdio.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::{Failure, Kind, Role};
 use model::engine::{OneOff, OneOffCommand, ReleaseMode, ReleaseTarget};
-use model::{Formation, InstanceId, ProcessType};
+use model::{Formation, InstanceId, ProcessType, ReleaseVersion, RunId};
 
 use super::Ask;
+use super::rows::shown;
 use crate::app::AppHandle;
 use crate::control::Control;
 use crate::limits::RUN_SECONDS_MAX;
-use crate::seams::{OneOffOutput, Session, cancelled};
+use crate::seams::{OneOffOutput, Session, Stdio, cancelled};
+use crate::sessions::OpenSession;
 use crate::store::{DatabaseKind, EventCode};
+
+/// The better shell, if there is one.
+const SHELL: &str = "if command -v bash >/dev/null; then exec bash; else exec sh; fi";
 
 impl Control {
     pub(super) async fn run(self: &Arc<Self>, ask: Ask, run: api::run::Run) -> Result<u8, Failure> {
@@ -29,6 +35,40 @@ impl Control {
             words => OneOffCommand::Words(words.to_vec()),
         };
         self.session(ask, &app, command, terminal_env(run.term)).await
+    }
+
+    /// The instance of the release that serves: what is on trial or on its way out beside it
+    /// has the same name.
+    pub(super) async fn exec(self: &Arc<Self>, mut ask: Ask, exec: api::run::Exec) -> Result<u8, Failure> {
+        let app = self.app_for(&ask.actor, &exec.app, Role::Deployer, "run a command inside")?;
+        if exec.command.len() > api::limits::COMMAND_WORDS_MAX {
+            return Err(Failure::new(
+                Kind::Usage,
+                "run.too_long",
+                format!("a command has at most {} words", api::limits::COMMAND_WORDS_MAX),
+            ));
+        }
+        let command = match exec.command.as_slice() {
+            [] => OneOffCommand::Shell(SHELL.to_owned()),
+            [line] => OneOffCommand::Shell(line.clone()),
+            words => OneOffCommand::Words(words.to_vec()),
+        };
+        let mut one_off = self.one_off(&app, command, terminal_env(exec.term)).await?;
+        let (run, port) = live_run(&app, &exec.instance, one_off.version)?;
+        one_off.env.extend(port.map(|port| ("PORT".to_owned(), port.to_string())));
+        one_off.instance = run.instance.clone();
+        let (stdio, _open) = self.open(&mut ask, &app)?;
+        let text = format!("command inside {} started by {}", exec.instance, ask.actor.name());
+        let event = self.event(&ask, EventCode::RunStarted, text);
+        self.services.store.record_event(Some(app.identity.number), event).await?;
+        let session = self.services.engine.exec(run, one_off, stdio).await?;
+        match follow(session.as_ref(), &mut ask).await {
+            model::ExitStatus::Unknown => {
+                Err(Failure::new(Kind::Failed, "exec.ended", format!("{} ended, and the command with it", exec.instance))
+                    .fix(format!("paas ps:why {} -a {}", exec.instance, app.identity.name)))
+            }
+            status => Ok(status.shell_code()),
+        }
     }
 
     pub(super) async fn database_info(&self, ask: &Ask, info: api::pg::Info) -> Result<api::pg::InfoReply, Failure> {
@@ -64,12 +104,7 @@ impl Control {
     }
 
     async fn session(&self, mut ask: Ask, app: &AppHandle, command: OneOffCommand, env: BTreeMap<String, String>) -> Result<u8, Failure> {
-        let Some(stdio) = ask.stdio.take() else {
-            return Err(Failure::new(Kind::Usage, "run.no_stdio", "this client did not pass its input and output")
-                .fix("use the same version of paas on both sides"));
-        };
-        let open = self.open_session(&ask.actor, app, ask.cancel.clone())?;
-        ask.cancel = open.cancel.clone();
+        let (stdio, _open) = self.open(&mut ask, app)?;
         let one_off = self.one_off(app, command, env).await?;
         let text = format!("{} started by {}", one_off.instance.name(), ask.actor.name());
         let event = self.event(&ask, EventCode::RunStarted, text);
@@ -77,6 +112,17 @@ impl Control {
         let session = self.services.engine.run_once(one_off, OneOffOutput::Session(stdio)).await?;
         let status = follow(session.as_ref(), &mut ask).await;
         Ok(status.shell_code())
+    }
+
+    /// Opens a session on the client's own stdio.
+    fn open(&self, ask: &mut Ask, app: &AppHandle) -> Result<(Stdio, OpenSession), Failure> {
+        let Some(stdio) = ask.stdio.take() else {
+            return Err(Failure::new(Kind::Usage, "run.no_stdio", "this client did not pass its input and output")
+                .fix("use the same version of paas on both sides"));
+        };
+        let open = self.open_session(&ask.actor, app, ask.cancel.clone())?;
+        ask.cancel = open.cancel.clone();
+        Ok((stdio, open))
     }
 
     async fn one_off(&self, app: &AppHandle, command: OneOffCommand, env: BTreeMap<String, String>) -> Result<OneOff, Failure> {
@@ -109,6 +155,23 @@ impl Control {
             timeout_s: Some(RUN_SECONDS_MAX),
         })
     }
+}
+
+/// The live run of an instance, and its port.
+fn live_run(app: &AppHandle, name: &str, version: ReleaseVersion) -> Result<(RunId, Option<u16>), Failure> {
+    let view = app.view.borrow();
+    let of_name = || shown(&view).filter(|instance| instance.instance.name() == name);
+    if of_name().next().is_none() {
+        return Err(Failure::new(Kind::NotFound, "instance.not_found", format!("{} has no {name}", app.identity.name))
+            .fix(format!("see what there is with `paas ps -a {}`", app.identity.name)));
+    }
+    let live = of_name().filter(|instance| instance.version == version).find_map(|instance| Some((instance.run.clone()?, instance.port)));
+    live.ok_or_else(|| {
+        let state = of_name().next().map_or("down", |instance| instance.phase.word());
+        Failure::new(Kind::Refused, "exec.not_running", format!("{name} of {} does not run", app.identity.name))
+            .why(format!("it is {state}"))
+            .fix(format!("see why with `paas ps:why {name} -a {}`, or run the command beside the app: paas run CMD", app.identity.name))
+    })
 }
 
 /// Waits for the end of a session; passes signals on; a client that is gone ends it.

@@ -2,7 +2,10 @@
 
 use api::Failure;
 use api::ps::{List, Restart, Scale, Start, Stop, Why};
+use api::wire::FromServer;
+use control::access::Actor;
 use model::engine::KeptEnd;
+use serde_json::json;
 
 use super::support::instances::Boot;
 use super::support::{COMMIT_A, COMMIT_B, Server, Site, lock, until};
@@ -171,5 +174,32 @@ fn ps_knows_an_app_from_its_first_moment_on() {
             list.types.iter().map(|t| (t.process_type.as_str(), t.count)).collect::<Vec<_>>(),
             [("release", 0), ("web", 1), ("worker", 0)]
         );
+    });
+}
+
+#[test]
+fn a_command_goes_inside_the_instance_that_serves() {
+    let site = Site::new();
+    site.while_up(async |server| {
+        server.live(THREE).await;
+        let exec = async |instance: &str, words: &[&str]| {
+            let request = json!({"app": "hello", "instance": instance, "command": words});
+            server.begin(Actor::Operator, "ps:exec", request).answer.await.expect("answered")
+        };
+        assert!(matches!(exec("web.1", &["cat", "a file"]).await, FromServer::Exit(0)));
+        assert!(matches!(exec("web.1", &[]).await, FromServer::Exit(0)));
+        let inside = lock(&server.engine.one_offs).clone();
+        let inside: Vec<&String> = inside.iter().filter(|run| run.starts_with("inside ")).collect();
+        assert!(inside[0].starts_with("inside web.1-v1-") && inside[0].ends_with(": cat a file"), "{inside:?}");
+        assert!(inside[1].contains("exec bash"), "{inside:?}");
+        let code = |answer| match answer {
+            FromServer::Failure(failure) => failure.code,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(code(exec("web.7", &["true"]).await), "instance.not_found");
+        site.builders.boot(COMMIT_A, "web", Boot::Crash(vec!["boom".to_owned()]));
+        restart(&server, None).await.expect("restarted");
+        server.routed("hello", "crashed").await;
+        assert_eq!(code(exec("web.1", &["true"]).await), "exec.not_running");
     });
 }

@@ -107,6 +107,9 @@ pub enum Command {
     /// Tell the story of an instance: its state and how its last run ended
     #[command(name = "ps:why")]
     PsWhy(why::Why),
+    /// Run a command inside an instance that runs; without a command a shell
+    #[command(name = "ps:exec")]
+    PsExec(run::Exec),
     /// Show log lines; -t goes on with new ones
     Logs(logs::Logs),
     /// List the releases
@@ -228,6 +231,7 @@ pub fn dispatch(context: &Context, command: Command) -> Result {
         Command::PsStop => ps::stop(context),
         Command::PsStart => ps::start(context),
         Command::PsWhy(arguments) => why::why(context, arguments),
+        Command::PsExec(arguments) => run::exec(context, arguments),
         Command::Logs(arguments) => logs::logs(context, arguments),
         Command::Releases => releases::list(context),
         Command::ReleasesInfo(arguments) => releases::info(context, arguments),

@@ -1,4 +1,4 @@
-//! `run CMD`.
+//! `run CMD` and `ps:exec`.
 
 use api::{Failure, Kind, run};
 use clap::Args;
@@ -12,6 +12,24 @@ pub struct Run {
     /// The command and its words; a single one may be a Procfile type
     #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
     command: Vec<String>,
+}
+
+/// `ps:exec`.
+#[derive(Debug, Args)]
+pub struct Exec {
+    /// The instance: web.1
+    #[arg(value_name = "INSTANCE")]
+    instance: String,
+    /// The command and its words; none opens a shell
+    #[arg(trailing_var_arg = true, value_name = "CMD")]
+    command: Vec<String>,
+}
+
+/// Runs a command inside an instance.
+pub fn exec(context: &Context, arguments: Exec) -> Result {
+    let app = context.app()?;
+    let Exec { instance, command } = arguments;
+    session::run(context, None, true, |terminal, term| run::Exec { app, instance, command, terminal, term })
 }
 
 /// Runs a command beside the app.

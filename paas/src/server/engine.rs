@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use super::follow;
 use api::{Failure, Kind};
-use control::seams::{BoxFuture, Engine, Lines, OneOffOutput, Session};
+use control::seams::{BoxFuture, Engine, Lines, OneOffOutput, Session, Stdio};
 use logs::reader::{Batch, Follower, Marks, Query, tail};
 use model::engine::{AppObserved, AppTarget, CheckTried, KeptEnd, OneOff};
 use model::{AppName, AppNumber, ExitStatus, RunId};
-use runner::{OneOffRun, RunOnceError, Runner};
+use runner::{ExecRun, ExecStdio, OneOffRun, RunOnceError, Runner};
 use tokio::sync::watch;
 
 use super::internal_run::not_started;
@@ -20,6 +20,9 @@ use super::internal_run::not_started;
 const STOP_ALL_GRACE: Duration = Duration::from_secs(30);
 /// A session that is ended gets this long after SIGTERM.
 const SESSION_GRACE: Duration = Duration::from_secs(5);
+
+/// SIGHUP.
+const HANGUP: i32 = 1;
 
 /// The runner of this machine.
 pub struct LocalEngine {
@@ -112,6 +115,31 @@ impl Session for OneOffSession {
     }
 }
 
+struct ExecSession(ExecRun);
+
+impl Session for ExecSession {
+    fn wait(&self) -> BoxFuture<'_, ExitStatus> {
+        Box::pin(async move { self.0.end().await.unwrap_or(ExitStatus::Unknown) })
+    }
+
+    fn signal(&self, signal: i32) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            // One that is gone needs no signal.
+            let _ = self.0.signal(signal).await;
+        })
+    }
+
+    /// As a terminal does that is closed: an interactive shell takes no SIGTERM.
+    fn kill(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let _ = self.0.signal(HANGUP).await;
+            if tokio::time::timeout(SESSION_GRACE, self.0.end()).await.is_err() {
+                let _ = self.0.kill().await;
+            }
+        })
+    }
+}
+
 impl Engine for LocalEngine {
     fn set_target(&self, target: AppTarget) {
         self.runner.set_target(target);
@@ -149,6 +177,15 @@ impl Engine for LocalEngine {
                 }
             };
             Ok(Box::new(OneOffSession(run)) as Box<dyn Session>)
+        })
+    }
+
+    fn exec(&self, run: RunId, one_off: OneOff, stdio: Stdio) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>> {
+        Box::pin(async move {
+            let Stdio { stdin, stdout, stderr, terminal } = stdio;
+            let stdio = ExecStdio { stdin, stdout, stderr, terminal };
+            let run = self.runner.exec(&run, &one_off, stdio).await.map_err(|error| refused(&error))?;
+            Ok(Box::new(ExecSession(run)) as Box<dyn Session>)
         })
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use api::Failure;
-use control::seams::{BoxFuture, Engine, Lines, OneOffOutput, Session};
+use control::seams::{BoxFuture, Engine, Lines, OneOffOutput, Session, Stdio};
 use model::engine::{AppObserved, AppTarget, CheckTried, InstancePhase, KeptEnd, OneOff, OneOffCommand};
 use model::{AppName, AppNumber, ExitStatus, RunId};
 use tokio::sync::{Notify, watch};
@@ -168,6 +168,21 @@ impl Engine for FakeEngine {
             OneOffEnd::UntilKilled => watch::Sender::new(None),
         };
         Box::pin(async move { Ok(Box::new(FakeSession { end, _lines: lines }) as Box<dyn Session>) })
+    }
+
+    fn exec(&self, run: RunId, one_off: OneOff, _: Stdio) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>> {
+        self.check_running();
+        let words = match one_off.command {
+            OneOffCommand::Shell(line) => line,
+            OneOffCommand::Words(words) => words.join(" "),
+        };
+        let port = one_off.env.get("PORT").cloned().unwrap_or_default();
+        lock(&self.one_offs).push(format!("inside {} on {port}: {words}", run.folder()));
+        let end = match *lock(&self.one_off_end) {
+            OneOffEnd::Code(code) => watch::Sender::new(Some(ExitStatus::Code(code))),
+            OneOffEnd::UntilKilled => watch::Sender::new(None),
+        };
+        Box::pin(async move { Ok(Box::new(FakeSession { end, _lines: None }) as Box<dyn Session>) })
     }
 
     fn prepare(&self, number: AppNumber) -> BoxFuture<'_, Result<(), Failure>> {
