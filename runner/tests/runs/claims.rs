@@ -190,6 +190,16 @@ fn a_server_that_was_away_hears_what_still_matters() {
 }
 
 #[test]
+fn a_run_reads_an_empty_input_and_keeps_no_zombies() {
+    play("input_and_zombies");
+}
+
+#[test]
+fn a_stop_reaches_what_has_made_namespaces_of_its_own() {
+    play("own_namespaces");
+}
+
+#[test]
 fn a_run_of_an_earlier_boot_is_over() {
     play("reboot");
 }

@@ -94,6 +94,34 @@ impl Server {
         processes.filter(|entry| std::fs::read(entry.path().join("cmdline")).is_ok_and(holds)).count()
     }
 
+    /// Its own input is empty, whatever the server's is; nobody's dead children stay.
+    pub(crate) async fn input_and_zombies(&self) {
+        self.prepare().await;
+        let script = "read word; echo \"read: $?\"; readlink /proc/self/fd/0; \
+            for n in 1 2 3 4 5 6 7 8 9 10; do (sh -c 'sh -c \"exit 3\" & exit 0' &); done; \
+            for n in $(seq 200); do cat /proc/[0-9]*/stat 2>/dev/null | grep -q ') Z ' || break; sleep 0.02; done; \
+            cat /proc/[0-9]*/stat 2>/dev/null | grep -c ') Z '; exit 0";
+        self.run("web.1-v1-1", script).await;
+        self.wait_for_line("web.1-v1-1", "read: 1").await;
+        self.wait_for_line("web.1-v1-1", "/dev/null").await;
+        self.wait_for_line("web.1-v1-1", "0").await;
+    }
+
+    /// An app that makes namespaces of its own is in ours all the same.
+    pub(crate) async fn own_namespaces(&self) {
+        self.prepare().await;
+        let token = format!("45{}", self.token());
+        let script = format!(
+            "unshare --user --map-root-user --pid --fork setsid sh -c \"trap '' TERM; echo inside \\$\\$; setsid sleep {token}\" & \
+             echo up; trap '' TERM; while :; do sleep 1; done"
+        );
+        let run = self.start("web.1-v1-1", &script).await;
+        self.wait_for_line("web.1-v1-1", "inside 1").await;
+        run.stop(Duration::from_millis(300)).await.expect("stop");
+        assert!(run.gone().await.stop_timed_out);
+        Self::until_none(&token).await;
+    }
+
     async fn until_none(word: &str) {
         let until = Instant::now() + SOON;
         while Self::alive(word) > 0 {

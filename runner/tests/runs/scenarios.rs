@@ -79,6 +79,8 @@ impl Server {
             "notify_flood" => self.notify_flood().await,
             "notify_restart_begin" => self.notify_restart_begin().await,
             "notify_restart_end" => self.notify_restart_end().await,
+            "input_and_zombies" => self.input_and_zombies().await,
+            "own_namespaces" => self.own_namespaces().await,
             "join_often" => self.join_often().await,
             other => panic!("no scenario {other}"),
         }
