@@ -10,6 +10,7 @@ mod support;
 mod building;
 mod cases;
 mod chaos;
+mod checks;
 mod commands;
 mod disk;
 mod examples;
