@@ -212,3 +212,68 @@ pub struct LookRow {
     /// The other ends of their connections.
     pub peers: Vec<String>,
 }
+
+/// `ps:overlap TYPE on|off`: whether it runs in both releases while they are switched.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Overlap {
+    /// The app.
+    pub app: String,
+    /// The process type.
+    pub process_type: String,
+    /// On, off.
+    pub on: bool,
+}
+operation!(Overlap, "ps:overlap", Deployer, Changes, SettingsReply);
+
+/// `ps:limits [TYPE --boot-timeout 120 --stop-timeout 60]`; without a change it shows them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Limits {
+    /// The app.
+    pub app: String,
+    /// The process type; none shows all.
+    pub process_type: Option<String>,
+    /// Seconds, or `default`.
+    pub boot_timeout: Option<String>,
+    /// Seconds, or `default`.
+    pub stop_timeout: Option<String>,
+}
+operation!(Limits, "ps:limits", Deployer, Changes, SettingsReply);
+
+/// What is set for process types.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingsReply {
+    /// One per process type, in order.
+    pub types: Vec<SettingsRow>,
+}
+
+/// What is set for a process type.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingsRow {
+    /// Its name.
+    pub process_type: String,
+    /// Whether it runs in both releases while they are switched.
+    pub overlap: bool,
+    /// How long a start may take, in seconds; none is the default.
+    pub boot_timeout_s: Option<u32>,
+    /// From SIGTERM to SIGKILL, in seconds; none is the default.
+    pub stop_timeout_s: Option<u32>,
+}
+
+/// `ps:wait`: until all that is wanted is up.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Wait {
+    /// The app.
+    pub app: String,
+    /// How long to wait, in seconds; none is two minutes.
+    pub timeout_s: Option<u64>,
+}
+operation!(Wait, "ps:wait", Viewer, Reads, WaitReply);
+
+/// Everything that is wanted is up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitReply {
+    /// The release that serves.
+    pub release: String,
+    /// The instances.
+    pub instances: Vec<String>,
+}

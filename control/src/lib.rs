@@ -6,6 +6,7 @@ pub mod app;
 mod control;
 pub mod deploy;
 pub mod limits;
+pub mod memory;
 pub mod perform;
 pub mod push;
 mod pushing;

@@ -60,3 +60,17 @@ pub const WATCH_ERRORS_BEFORE_PERCENT_MAX: u64 = 5;
 pub const CRASH_LOOP_RESTARTS: u32 = 3;
 /// Releases among which the last one is looked for that people made.
 pub const UNDONE_AMONG_RELEASES_MAX: usize = 20;
+/// More than the peak of the last release that a second copy is thought to need, in percent.
+pub const MEMORY_MARGIN_PERCENT: u64 = 10;
+/// The longest that requests are held while one web stops and another starts.
+pub const SWAP_HOLD_MS_MAX: u64 = 60_000;
+/// The longest boot timeout that can be set: a switch takes 30 min at most.
+pub const BOOT_TIMEOUT_S_MAX: u32 = 1_200;
+/// The longest stop timeout that can be set.
+pub const STOP_TIMEOUT_S_MAX: u32 = 600;
+/// From SIGTERM to SIGKILL unless people set it; CLOSE_MAX has room for it.
+pub const STOP_TIMEOUT_S: u32 = 30;
+/// How long `ps:wait` waits unless it is told.
+pub const WAIT_S: u64 = 120;
+/// The longest that it can be told.
+pub const WAIT_S_MAX: u64 = 3_600;

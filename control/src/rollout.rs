@@ -7,6 +7,8 @@
 //!      ▼                ▼                         ▼                          ▼
 //!    Failed ◀───────────┴──── new retires, old serves in full again ─────────┘
 //! ```
+//! A web that may not run twice (`ps:overlap web off`, or no memory for two) is handed
+//! over last, alone: `Handover ─others ready─▶ Swap ─new web ready─▶ Flip`.
 //! Steps that have nothing to do are passed at once: no phases (`release:`, then
 //! `predeploy`), no web, no other process types.
 
@@ -37,6 +39,8 @@ pub struct RolloutPlan {
     pub new_formation: Formation,
     /// Types that may run in both at once.
     pub overlap: BTreeSet<ProcessType>,
+    /// The old web stops before the new one starts; its requests are held.
+    pub swap_web: bool,
     /// Commands that run one after the other before anything starts.
     pub phases: Vec<Phase>,
     /// Refuse the candidate if its `/` answers 5xx: the old release's did not. The engine
@@ -90,6 +94,17 @@ impl Phase {
     }
 }
 
+/// Types that are switched together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Group {
+    /// They run in both releases for a while.
+    Overlapping,
+    /// They stop in the old one first.
+    Exclusive,
+    /// The web, where it stops in the old one first.
+    Web,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     NotStarted,
@@ -97,6 +112,7 @@ enum Step {
     Phase(usize),
     Prepare,
     Handover,
+    Swap,
     Flip,
     Done,
     Failed,
@@ -122,6 +138,8 @@ pub enum RolloutEvent<'a> {
 pub enum RolloutAction {
     /// Run this phase.
     RunPhase(Phase),
+    /// How the webs of both stand to each other from the next modes on.
+    Web(Web),
     /// Set both modes.
     SetModes {
         /// Of the old release, if there is one.
@@ -137,6 +155,17 @@ pub enum RolloutAction {
     Succeeded,
     /// It does not, and why; everything is as before.
     Failed(String),
+}
+
+/// How the webs of the old and the new release stand to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Web {
+    /// Both may run.
+    Beside,
+    /// Only the old one runs so far.
+    Later,
+    /// One of them runs at a time; requests are held in between.
+    Alone,
 }
 
 /// What the author is told on the way.
@@ -155,6 +184,8 @@ pub enum Told {
     },
     /// The old release's other processes stop before the new ones start.
     HandingOver(Vec<String>),
+    /// The same of its web.
+    Swapping(Vec<String>),
 }
 
 impl Rollout {
@@ -178,6 +209,14 @@ impl Rollout {
         early
     }
 
+    /// Which types run twice, as long as nothing was started.
+    pub fn set_overlap(&mut self, overlap: BTreeSet<ProcessType>, swap_web: bool) {
+        if matches!(self.step, Step::NotStarted | Step::Phase(_)) {
+            self.plan.overlap = overlap;
+            self.plan.swap_web = swap_web;
+        }
+    }
+
     /// What to do now.
     pub fn on_event(&mut self, event: RolloutEvent<'_>) -> Vec<RolloutAction> {
         match (self.step, event) {
@@ -191,13 +230,13 @@ impl Rollout {
                 self.cancelled = Some(why);
                 Vec::new()
             }
-            (Step::Prepare | Step::Handover, RolloutEvent::Observed(observed)) => self.observe(observed),
+            (Step::Prepare | Step::Handover | Step::Swap, RolloutEvent::Observed(observed)) => self.observe(observed),
             (Step::Flip, RolloutEvent::Stored(Ok(()))) => {
                 self.step = Step::Done;
                 vec![RolloutAction::SetModes { old: ReleaseMode::Retire, new: ReleaseMode::Serve }, RolloutAction::Succeeded]
             }
             (Step::Flip, RolloutEvent::Stored(Err(why))) => self.fail(why),
-            (Step::NotStarted | Step::Prepare | Step::Handover, RolloutEvent::Cancelled(why)) => self.fail(why),
+            (Step::NotStarted | Step::Prepare | Step::Handover | Step::Swap, RolloutEvent::Cancelled(why)) => self.fail(why),
             // A late report, or a cancel after the flip was asked for.
             _ => Vec::new(),
         }
@@ -215,7 +254,10 @@ impl Rollout {
         if !all.is_empty() {
             actions.push(RolloutAction::Say(Told::Starting(all)));
         }
-        if names(&self.plan.new_formation, |t| self.plan.overlap.contains(t)).is_empty() {
+        if self.plan.swap_web {
+            actions.push(RolloutAction::Web(Web::Later));
+        }
+        if self.starting(Group::Overlapping).is_empty() {
             actions.extend(self.hand_over());
         } else {
             self.step = Step::Prepare;
@@ -225,12 +267,9 @@ impl Rollout {
     }
 
     fn hand_over(&mut self) -> Vec<RolloutAction> {
-        let exclusive = |t: &ProcessType| !self.plan.overlap.contains(t);
-        let starting = names(&self.plan.new_formation, exclusive);
-        let stopping = self.plan.old.map(|_| names(&self.plan.old_formation, exclusive)).unwrap_or_default();
-        if starting.is_empty() && stopping.is_empty() {
-            self.step = Step::Flip;
-            return vec![RolloutAction::Flip];
+        let stopping = self.stopping(Group::Exclusive);
+        if self.starting(Group::Exclusive).is_empty() && stopping.is_empty() {
+            return self.swap();
         }
         self.step = Step::Handover;
         let mut actions = Vec::new();
@@ -241,6 +280,37 @@ impl Rollout {
         actions
     }
 
+    fn swap(&mut self) -> Vec<RolloutAction> {
+        if !self.plan.swap_web {
+            self.step = Step::Flip;
+            return vec![RolloutAction::Flip];
+        }
+        self.step = Step::Swap;
+        vec![
+            RolloutAction::Say(Told::Swapping(self.stopping(Group::Web))),
+            RolloutAction::Web(Web::Alone),
+            RolloutAction::SetModes { old: ReleaseMode::Yield, new: ReleaseMode::Handover },
+        ]
+    }
+
+    fn group(&self, process_type: &ProcessType) -> Group {
+        if self.plan.swap_web && process_type.is_web() {
+            Group::Web
+        } else if self.plan.overlap.contains(process_type) {
+            Group::Overlapping
+        } else {
+            Group::Exclusive
+        }
+    }
+
+    fn starting(&self, group: Group) -> Vec<String> {
+        names(&self.plan.new_formation, |t| self.group(t) == group)
+    }
+
+    fn stopping(&self, group: Group) -> Vec<String> {
+        self.plan.old.map(|_| names(&self.plan.old_formation, |t| self.group(t) == group)).unwrap_or_default()
+    }
+
     fn observe(&mut self, observed: &AppObserved) -> Vec<RolloutAction> {
         if let Some(failed) = observed.of(self.plan.new).find(|i| i.phase == InstancePhase::Failed) {
             return self.fail(failure_of(failed));
@@ -249,16 +319,23 @@ impl Rollout {
             return self.fail(why);
         }
         let mut actions = self.tell_ready(observed);
-        let mut ready = self.all_ready(observed, true);
-        if self.step == Step::Handover {
-            ready = ready && self.all_ready(observed, false) && self.old_exclusive_gone(observed);
+        let needed: &[Group] = match self.step {
+            Step::Prepare => &[Group::Overlapping],
+            Step::Handover => &[Group::Overlapping, Group::Exclusive],
+            _ => &[Group::Overlapping, Group::Exclusive, Group::Web],
+        };
+        // What overlaps may be there still.
+        if !needed.iter().all(|group| self.is_ready(observed, *group) && (*group == Group::Overlapping || self.is_gone(observed, *group))) {
+            return actions;
         }
-        if ready && self.step == Step::Prepare {
-            actions.extend(self.hand_over());
-        } else if ready {
-            self.step = Step::Flip;
-            actions.push(RolloutAction::Flip);
-        }
+        actions.extend(match self.step {
+            Step::Prepare => self.hand_over(),
+            Step::Handover => self.swap(),
+            _ => {
+                self.step = Step::Flip;
+                vec![RolloutAction::Flip]
+            }
+        });
         actions
     }
 
@@ -283,8 +360,8 @@ impl Rollout {
         actions
     }
 
-    fn all_ready(&self, observed: &AppObserved, overlapping: bool) -> bool {
-        let mut wanted = self.plan.new_formation.instances().filter(|(t, _)| self.plan.overlap.contains(*t) == overlapping);
+    fn is_ready(&self, observed: &AppObserved, group: Group) -> bool {
+        let mut wanted = self.plan.new_formation.instances().filter(|(t, _)| self.group(t) == group);
         wanted.all(|(process_type, ordinal)| {
             observed.of(self.plan.new).any(|i| {
                 i.instance.process_type == *process_type
@@ -294,13 +371,13 @@ impl Rollout {
         })
     }
 
-    fn old_exclusive_gone(&self, observed: &AppObserved) -> bool {
+    fn is_gone(&self, observed: &AppObserved, group: Group) -> bool {
         let Some(old) = self.plan.old else { return true };
-        observed.of(old).filter(|i| !self.plan.overlap.contains(&i.instance.process_type)).all(|i| i.run.is_none())
+        observed.of(old).filter(|i| self.group(&i.instance.process_type) == group).all(|i| i.run.is_none())
     }
 
     fn fail(&mut self, why: String) -> Vec<RolloutAction> {
-        let started = matches!(self.step, Step::Prepare | Step::Handover | Step::Flip);
+        let started = matches!(self.step, Step::Prepare | Step::Handover | Step::Swap | Step::Flip);
         self.step = Step::Failed;
         let mut actions = Vec::new();
         if started {

@@ -17,6 +17,7 @@ fn rollout(old: Option<&[(&str, u32)]>, new: &[(&str, u32)], release_phase: bool
         new: NEW,
         new_formation: formation(new),
         overlap: [ProcessType::web()].into(),
+        swap_web: false,
         phases: if release_phase { vec![Phase::Release, Phase::Predeploy] } else { vec![] },
         refuse_5xx: old.is_some(),
     })
@@ -185,4 +186,24 @@ fn a_candidate_that_answers_5xx_is_refused_where_the_old_release_did_not() {
     let mut first = rollout(None, &[("web", 1)], false);
     first.on_event(RolloutEvent::Start);
     assert_eq!(first.on_event(RolloutEvent::Observed(&ill(NEW))).last(), Some(&RolloutAction::Flip));
+}
+
+#[test]
+fn a_web_that_may_not_run_twice_is_handed_over_last_and_alone() {
+    let counts: &[(&str, u32)] = &[("bot", 1), ("web", 1)];
+    let plan = RolloutPlan { swap_web: true, overlap: BTreeSet::new(), ..rollout(Some(counts), counts, false).plan().clone() };
+    let mut rollout = Rollout::new(plan);
+    let handover = modes(ReleaseMode::Yield, ReleaseMode::Handover);
+    let mut start = rollout.on_event(RolloutEvent::Start);
+    start.retain(|a| !matches!(a, RolloutAction::Say(_)));
+    assert_eq!(start, [RolloutAction::Web(Web::Later), handover.clone()]);
+    assert!(see(&mut rollout, &[("web.1", OLD, Ready), ("bot.1", OLD, Stopping), ("bot.1", NEW, Down)]).is_empty());
+    let others_ready = see(&mut rollout, &[("web.1", OLD, Ready), ("bot.1", NEW, Ready)]);
+    assert_eq!(others_ready, [RolloutAction::Web(Web::Alone), handover]);
+    assert!(see(&mut rollout, &[("web.1", OLD, Stopping), ("bot.1", NEW, Ready), ("web.1", NEW, Down)]).is_empty());
+    assert!(see(&mut rollout, &[("web.1", OLD, Stopping), ("bot.1", NEW, Ready), ("web.1", NEW, Ready)]).is_empty());
+    let mut failing = rollout.clone();
+    assert_eq!(see(&mut rollout, &[("bot.1", NEW, Ready), ("web.1", NEW, Ready)]), [RolloutAction::Flip]);
+    let failed = see(&mut failing, &[("bot.1", NEW, Ready), ("web.1", NEW, Failed)]);
+    assert_eq!(failed[0], modes(ReleaseMode::Serve, ReleaseMode::Retire));
 }

@@ -6,15 +6,19 @@ use std::collections::BTreeMap;
 use model::engine::{AppObserved, InstanceObserved, InstancePhase, ReleaseMode};
 use model::{Pool, ReleaseVersion, RoutedInstance};
 
-use crate::limits::HOLD_MAX_MS;
-
 /// What the router should do for an app.
 ///
 /// Instances of routed releases that are ready; if none is, those that were ready and
 /// fell silent (a slow answer beats none), unless a readiness check of their author keeps
 /// visitors away; if none is there but one is on its way, the
 /// request is held.
-pub fn pool(modes: &BTreeMap<ReleaseVersion, ReleaseMode>, observed: &AppObserved, web_wanted: bool, now_unix_ms: i64) -> Pool {
+pub fn pool(
+    modes: &BTreeMap<ReleaseVersion, ReleaseMode>,
+    observed: &AppObserved,
+    web_wanted: bool,
+    hold_ms: u64,
+    now_unix_ms: i64,
+) -> Pool {
     let web: Vec<&InstanceObserved> = observed.instances.iter().filter(|i| i.instance.process_type.is_web()).collect();
     let routed = |phase: InstancePhase| -> Vec<RoutedInstance> {
         // Its author has said when visitors may not come; silence is only a guess.
@@ -34,16 +38,17 @@ pub fn pool(modes: &BTreeMap<ReleaseVersion, ReleaseMode>, observed: &AppObserve
     }
     let of_routed: Vec<_> = web.iter().filter(|i| modes.get(&i.version).is_some_and(|m| m.is_routed())).collect();
     let soon = |i: &&&&InstanceObserved| match i.phase {
-        InstancePhase::Backoff => i.next_start_unix_ms.is_some_and(|at| at - now_unix_ms <= i64::try_from(HOLD_MAX_MS).unwrap_or(i64::MAX)),
+        InstancePhase::Backoff => i.next_start_unix_ms.is_some_and(|at| at - now_unix_ms <= i64::try_from(hold_ms).unwrap_or(i64::MAX)),
         InstancePhase::Stuck | InstancePhase::Failed | InstancePhase::Finished => false,
         _ => true,
     };
-    if of_routed.is_empty() || of_routed.iter().any(|i| soon(&i)) { Pool::Hold { for_at_most_ms: HOLD_MAX_MS } } else { Pool::Crashed }
+    if of_routed.is_empty() || of_routed.iter().any(|i| soon(&i)) { Pool::Hold { for_at_most_ms: hold_ms } } else { Pool::Crashed }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::HOLD_MAX_MS;
     use model::author::CheckKind;
     use model::engine::{CheckObserved, CheckState};
     use model::{InstanceId, RunId};
@@ -74,7 +79,7 @@ mod tests {
 
     fn pool_of(modes: &[(u32, ReleaseMode)], instances: Vec<InstanceObserved>, now: i64) -> Pool {
         let modes = modes.iter().map(|(v, m)| (ReleaseVersion(*v), *m)).collect();
-        pool(&modes, &AppObserved { instances }, true, now)
+        pool(&modes, &AppObserved { instances }, true, HOLD_MAX_MS, now)
     }
 
     fn ports(pool: &Pool) -> Vec<u16> {
@@ -135,6 +140,6 @@ mod tests {
 
     #[test]
     fn an_app_that_should_not_run_is_stopped() {
-        assert_eq!(pool(&BTreeMap::new(), &AppObserved::default(), false, 0), Pool::Stopped);
+        assert_eq!(pool(&BTreeMap::new(), &AppObserved::default(), false, HOLD_MAX_MS, 0), Pool::Stopped);
     }
 }

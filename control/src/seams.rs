@@ -294,6 +294,10 @@ pub trait LoginKeys: Send + Sync {
 pub trait Host: Send + Sync {
     /// Available and total memory in bytes.
     fn memory_bytes(&self) -> (u64, u64);
+    /// What of the available memory a switch may take, in bytes; none if nobody can tell.
+    fn memory_for_switches(&self) -> Option<u64>;
+    /// The most memory that the processes below a shim had at once, in bytes.
+    fn memory_peak(&self, shim_pid: u32) -> Option<u64>;
     /// Ports that somebody listens on, at whatever address.
     fn ports_in_use(&self) -> BTreeSet<u16>;
     /// The process id of the router's shim, if it runs.

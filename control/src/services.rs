@@ -6,6 +6,7 @@ use std::sync::Arc;
 use model::ReleaseVersion;
 
 use crate::app::AppIdentity;
+use crate::memory::Ledger;
 use crate::seams::{AppLogs, Builders, Databases, Engine, FrontDoor, Host, LoginKeys, Repositories};
 use crate::store::{EventCode, NewEvent, Store, Undone};
 use crate::story::Told;
@@ -30,6 +31,8 @@ pub struct Services {
     pub login_keys: Arc<dyn LoginKeys>,
     /// The machine.
     pub host: Arc<dyn Host>,
+    /// Memory that switches under way count on.
+    pub memory: Ledger,
     /// Milliseconds since 1970 UTC.
     pub clock: fn() -> i64,
     /// Called when a task that must not end has ended: the server stops, apps do not.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use api::Failure;
-use model::{AppNumber, ConfigVars, Formation, ProcessType};
+use model::{AppNumber, ConfigVars, Formation};
 
 use crate::app::{AppHandle, AppStart, RunnableRelease};
 use crate::control::{Control, ControlSettings};
@@ -79,7 +79,7 @@ impl Control {
             formation: store.formation(app.number).await?,
             stopped: app.stopped,
             addon_env,
-            overlap: [ProcessType::web()].into(),
+            settings: store.type_settings(app.number).await?,
             adopting,
             trouble: None,
             note: self.undone(app.number).await?.as_ref().map(undone_note),
@@ -101,7 +101,7 @@ impl Control {
             formation: Formation::default(),
             stopped: app.stopped,
             addon_env: ConfigVars::default(),
-            overlap: [ProcessType::web()].into(),
+            settings: std::collections::BTreeMap::new(),
             adopting,
             trouble: Some(format!("not started: {failure}{why}")),
             note: None,

@@ -76,6 +76,15 @@ pub struct ReleaseTarget {
     pub formation: Formation,
 }
 
+/// What people have set for a process type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TypeLimits {
+    /// How long a start may take until it answers, in seconds.
+    pub boot_timeout_s: Option<u32>,
+    /// From SIGTERM to SIGKILL, in seconds.
+    pub stop_timeout_s: Option<u32>,
+}
+
 /// What should be true of an app. The engine makes it so and keeps it so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppTarget {
@@ -85,8 +94,10 @@ pub struct AppTarget {
     pub number: AppNumber,
     /// The releases that matter; one that is absent has nothing running.
     pub releases: BTreeMap<ReleaseVersion, ReleaseTarget>,
-    /// Types that may run in two releases at once. Always holds `web`.
+    /// Types that may run in two releases at once: `web`, unless it is handed over.
     pub overlap: BTreeSet<ProcessType>,
+    /// What people have set for a type; others have the defaults.
+    pub limits: BTreeMap<ProcessType, TypeLimits>,
     /// Restart counters: raising one restarts that instance once (`ps:restart`).
     pub restarts: BTreeMap<InstanceId, u64>,
     /// The host name that probes send.

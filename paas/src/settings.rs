@@ -27,6 +27,8 @@ pub struct Settings {
     pub login_user: String,
     /// The name or address of this box for people; none takes the HTTP address.
     pub public_address: Option<String>,
+    /// Memory that a switch of releases leaves free, in bytes.
+    pub memory_reserve_bytes: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -39,6 +41,7 @@ struct Written {
     domain: Option<String>,
     login_user: Option<String>,
     public_address: Option<String>,
+    memory_reserve_mib: Option<u64>,
 }
 
 /// Settings that cannot be used.
@@ -107,6 +110,7 @@ impl Settings {
             domain: domain.parse().map_err(|_| bad("domain", "should be a host name"))?,
             login_user: written.login_user.unwrap_or_else(|| "paas".to_owned()),
             public_address: written.public_address,
+            memory_reserve_bytes: written.memory_reserve_mib.unwrap_or(0).saturating_mul(1024 * 1024),
         })
     }
 }

@@ -19,7 +19,7 @@ use crate::flight_recorder::Recorder;
 use crate::host::{Found, Host, Live, StartFailure};
 use crate::instance_task::{Done, Subject};
 use crate::lifecycle::{InstanceEvent, State};
-use crate::limits::{BOOT_TIMEOUT, BOOT_TIMEOUT_OF_LAST, LAUNCH_RETRY, LAUNCH_WAIT};
+use crate::limits::{BOOT_TIMEOUT, BOOT_TIMEOUT_OF_LAST, LAUNCH_RETRY, LAUNCH_WAIT, STOP_GRACE};
 use crate::port_leases::{LeaseSlot, PortLeases};
 use crate::reconcile::{self, SlotKey, Step, reconcile};
 use crate::runs::RunEnd;
@@ -219,7 +219,9 @@ impl AppTask {
 
     fn apply_mode(&mut self, key: &SlotKey) {
         let mode = self.target.releases.get(&key.version).map(|release| release.mode);
+        let stop_timeout = self.target.limits.get(&key.process_type).and_then(|limits| limits.stop_timeout_s);
         if let Some(slot) = self.slots.get_mut(key) {
+            slot.life.set_stop_grace(stop_timeout.map_or(STOP_GRACE, |s| Duration::from_secs(s.into())));
             slot.life.set_mode(mode.is_some_and(ReleaseMode::is_candidate), mode.is_some_and(ReleaseMode::is_routed));
         }
     }

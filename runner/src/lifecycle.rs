@@ -38,6 +38,7 @@ pub struct Lifecycle {
     checked: bool,
     boot_timeout: Duration,
     ready_timeout: Duration,
+    stop_grace: Duration,
     started_at: Mono,
     ready_at: Option<Mono>,
     backoff: Backoff,
@@ -58,6 +59,7 @@ impl Lifecycle {
             checked: web,
             boot_timeout,
             ready_timeout: boot_timeout,
+            stop_grace: STOP_GRACE,
             started_at: Mono::ZERO,
             ready_at: None,
             backoff: Backoff::default(),
@@ -134,6 +136,11 @@ impl Lifecycle {
         self.checked = checked;
         self.boot_timeout = boot_timeout;
         self.ready_timeout = ready_timeout;
+    }
+
+    /// How long its stop may take before SIGKILL.
+    pub fn set_stop_grace(&mut self, stop_grace: Duration) {
+        self.stop_grace = stop_grace;
     }
 
     /// The table: each pair of state and event has its answer; what is not listed is
@@ -273,7 +280,7 @@ impl Lifecycle {
     }
 
     fn stop(&mut self, now: Mono, after: After, cause: Cause) -> Effects {
-        let grace = grace(cause);
+        let grace = if cause.is_silence() { SILENT_STOP_GRACE } else { self.stop_grace };
         let until = self.running.then_some(now + grace + SHIM_KILL_MARGIN);
         self.state = State::Stopping(Stopping { until, killed: false, after, cause });
         if self.running { Effects { abort: cause == Cause::Watchdog, ..Effects::stop(grace) } } else { Effects::NONE }
@@ -345,10 +352,6 @@ impl Lifecycle {
         }
         self.settle(State::Backoff(now + wait))
     }
-}
-
-fn grace(cause: Cause) -> Duration {
-    if cause.is_silence() { SILENT_STOP_GRACE } else { STOP_GRACE }
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ pub fn reconcile(target: &AppTarget, known: &BTreeMap<SlotKey, Known>) -> Vec<St
 
 /// Whether two runs of a type may live at the same time.
 pub fn overlaps(target: &AppTarget, process_type: &ProcessType) -> bool {
-    process_type.is_web() || target.overlap.contains(process_type)
+    target.overlap.contains(process_type)
 }
 
 /// Whether another release still has a run of an instance that must never run twice.

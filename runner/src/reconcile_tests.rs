@@ -46,6 +46,7 @@ pub(crate) fn target(releases: &[&str]) -> AppTarget {
         number: AppNumber(17),
         releases: releases.iter().map(|text| release(text)).collect(),
         overlap: [ProcessType::web()].into(),
+        limits: BTreeMap::new(),
         restarts: BTreeMap::new(),
         probe_host: "hello.box.example".parse().expect("host"),
     }

@@ -2,7 +2,7 @@
 
 use super::support::checkout::Checkout;
 use super::support::gateway::Gateway;
-use super::support::{App, Host, RequestLoop, SOON, small, wait_until};
+use super::support::{App, Host, HostOptions, RequestLoop, SOON, small, wait_until};
 
 #[test]
 fn ten_deploys_of_the_flask_example_fail_no_request() {
@@ -102,6 +102,23 @@ fn a_worker_that_dies_at_once_brings_the_old_worker_back() {
     app.checkout.write("bin/worker", "#!/bin/sh\necho dying\nexit 9\n");
     expect_refused_and_unnoticed(&host, &app, &["worker.1", "exited 9"]);
     assert_eq!(app.up("worker.1")["release"], "v1");
+}
+
+#[test]
+fn without_memory_for_two_copies_visitors_are_held_while_one_replaces_the_other() {
+    // Nothing is left for a second copy on any machine.
+    let host = Host::start_with(HostOptions { settings: "memory_reserve_mib = 1000000000\n", ..HostOptions::default() });
+    let app = small::serve(&host, "small");
+    let visitors = RequestLoop::start(&host, "small");
+    let short = "stopping web.1 of v1 first, requests are held meanwhile: memory is short for two copies";
+    app.push_change("bin/web", "VERSION = \"one\"", "VERSION = \"two\"").expect_accepted().expect_text(short);
+    let report = visitors.stop();
+    report.expect_no_failure();
+    assert_eq!(report.releases.keys().collect::<Vec<_>>(), ["v1", "v2"]);
+    app.push_change("bin/web", "VERSION = \"two\"", "raise SystemExit(3)").expect_refused().expect_text("exited 3");
+    assert_eq!(host.facts("small")["version"], "two");
+    assert_eq!(app.release(), "v2");
+    app.paas(&["ps:wait"]).expect_ok().expect_text("v2 up: web.1");
 }
 
 #[test]

@@ -31,6 +31,8 @@ pub(crate) struct HostOptions {
     /// Have an account for `ssh paas@box` that only server and SSH server see. An
     /// ordinary user's sshd can only log in that same user, so that is the account then.
     pub(crate) login_account: bool,
+    /// More lines of paas.toml.
+    pub(crate) settings: &'static str,
 }
 
 /// A server and everything around it.
@@ -89,7 +91,7 @@ impl Host {
             self.seat.postgres(),
             self.login_user(),
         );
-        fs::write(self.root().join("paas.toml"), settings).expect("paas.toml");
+        fs::write(self.root().join("paas.toml"), settings + self.options.settings).expect("paas.toml");
         self.give_to_caller(&self.root().join("paas.toml"));
     }
 

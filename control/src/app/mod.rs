@@ -6,6 +6,7 @@
 //!                                   └──── AppObserved ──┘
 //! ```
 
+mod overlap;
 pub(crate) mod phases;
 mod restarts;
 mod routing;
@@ -13,7 +14,7 @@ mod switching;
 mod target;
 mod task;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::{Failure, Kind};
@@ -24,7 +25,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use crate::limits::APP_MAILBOX_COMMANDS_MAX;
 use crate::seams::Lines;
 use crate::services::Services;
-use crate::store::Undone;
+use crate::store::{TypeSettings, Undone};
 
 /// What stays the same while an app lives under one name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,8 +138,8 @@ pub struct AppStart {
     pub stopped: bool,
     /// Values of add-ons.
     pub addon_env: ConfigVars,
-    /// Types that may overlap; always holds `web`.
-    pub overlap: BTreeSet<ProcessType>,
+    /// What people set for its process types.
+    pub settings: BTreeMap<ProcessType, TypeSettings>,
     /// What is found running was started before: do not tell it again.
     pub adopting: bool,
     /// Why nothing of it runs though it should.

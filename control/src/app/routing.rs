@@ -18,7 +18,7 @@ impl AppTask {
     pub(super) fn publish_routes(&self) {
         let web = self.formation.count(&ProcessType::web());
         let wanted = !self.stopped && web > 0 && self.current.is_some() && !self.is_closing();
-        let pool = pool(&self.modes(), &self.observed, wanted, self.services.now_unix_ms());
+        let pool = pool(&self.modes(), &self.observed, wanted, self.hold_ms, self.services.now_unix_ms());
         self.services.front_door.put(AppRoutes {
             app: self.identity.name.clone(),
             number: self.identity.number,

@@ -1,6 +1,6 @@
 //! Carrying out a switch: what the rollout asks for, done with the engine and the store.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use api::{Failure, Kind};
 use model::engine::ReleaseMode;
@@ -9,6 +9,7 @@ use model::{Cause, Formation, ReleaseVersion};
 use tokio::sync::{oneshot, watch};
 
 use super::SwitchRequest;
+use super::overlap::Admission;
 use super::task::{AppTask, InPlay};
 use crate::app::phases::phases_before;
 use crate::limits::{REFUSAL_LINE_CHARS_MAX, REFUSAL_LINES_MAX};
@@ -24,6 +25,7 @@ pub(super) struct Switching {
     cancel: watch::Receiver<Option<String>>,
     cancelled: bool,
     undo: Option<Undone>,
+    pub(super) admission: Admission,
     /// Dropped when the phase that runs should end.
     pub(super) phase_cancel: Option<oneshot::Sender<()>>,
     reply: oneshot::Sender<Result<(), Failure>>,
@@ -61,7 +63,9 @@ impl AppTask {
             old_formation: self.unless_stopped(&self.formation),
             new: version,
             new_formation: self.unless_stopped(&request.formation),
-            overlap: self.overlap.clone(),
+            // As soon as it is known.
+            overlap: BTreeSet::new(),
+            swap_web: false,
             phases: phases_before(request.release_phase, &request.runnable.manifest),
         };
         self.addon_env = request.addon_env;
@@ -72,9 +76,11 @@ impl AppTask {
             cancel: request.cancel,
             cancelled: false,
             undo: request.undo,
+            admission: Admission::default(),
             phase_cancel: None,
             reply: request.reply,
         });
+        self.admit();
         self.advance(RolloutEvent::Start).await;
     }
 
@@ -106,6 +112,7 @@ impl AppTask {
 
     pub(super) async fn phase_ended(&mut self, version: ReleaseVersion, result: Result<(), String>) {
         if self.switching.as_ref().is_some_and(|s| s.candidate() == version) {
+            self.admit();
             self.advance(RolloutEvent::PhaseEnded(result)).await;
         }
         self.drop_retired();
@@ -129,6 +136,8 @@ impl AppTask {
         while let Some(action) = actions.pop_front() {
             let Some(switching) = &mut self.switching else { return };
             match action {
+                RolloutAction::Say(Told::Swapping(names)) => self.say_swapping(&names),
+                RolloutAction::Web(web) => self.set_web(web),
                 RolloutAction::Say(told) => say(&switching.lines, switching.rollout.plan(), &told),
                 RolloutAction::RunPhase(phase) => self.start_phase(phase),
                 RolloutAction::SetModes { old, new } => self.set_modes(old, new),
@@ -145,6 +154,15 @@ impl AppTask {
                 }
             }
         }
+    }
+
+    fn say_swapping(&self, names: &[String]) {
+        let Some(switching) = &self.switching else { return };
+        let old = switching.rollout.plan().old.map(|old| format!(" of {old}")).unwrap_or_default();
+        let why = switching.admission.why_swap.as_deref().unwrap_or("web does not run twice");
+        let text = format!("stopping {}{old} first, requests are held meanwhile: {why}", names.join(", "));
+        switching.lines.detail(&text);
+        self.services.logs.write(self.identity.number, "release", &text);
     }
 
     fn set_modes(&mut self, old: ReleaseMode, new: ReleaseMode) {
@@ -219,5 +237,7 @@ fn say(lines: &Lines, plan: &RolloutPlan, told: &Told) {
             let old = plan.old.map(|old| format!(" of {old}")).unwrap_or_default();
             lines.detail(format!("stopping {}{old} first: only web runs twice", names.join(", ")));
         }
+        // Told with its reason, see `say_swapping`.
+        Told::Swapping(_) => {}
     }
 }

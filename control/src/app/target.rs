@@ -1,11 +1,12 @@
 //! What an app's task tells others: the target to the engine, the view to whoever looks.
 
 use model::engine::{AppTarget, ReleaseTarget};
-use model::{Formation, ReleaseVersion};
+use model::{Formation, ProcessType, ReleaseVersion};
 use tokio::sync::watch;
 
 use super::AppView;
 use super::task::{AppTask, InPlay};
+use crate::rollout::Web;
 
 impl AppTask {
     /// Gives the engine what should be true now.
@@ -15,7 +16,8 @@ impl AppTask {
             app: self.identity.name.clone(),
             number: self.identity.number,
             releases: releases.collect(),
-            overlap: self.overlap.clone(),
+            overlap: self.overlap_now(),
+            limits: self.limits_now(),
             restarts: self.restarts.clone(),
             probe_host: self.identity.hosts[0].clone(),
         });
@@ -27,6 +29,11 @@ impl AppTask {
             (false, true) => self.formation.clone(),
             (false, false) => in_play.formation.clone(),
         };
+        // The old web runs on until all else is handed over.
+        let mut formation = formation;
+        if self.web == Web::Later && self.switching.as_ref().is_some_and(|s| s.candidate() == version) {
+            formation.0.remove(&ProcessType::web());
+        }
         ReleaseTarget {
             mode: in_play.mode,
             slug: in_play.runnable.release.slug,

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::engine::{AppObserved, ReleaseMode};
 use model::{ConfigVars, Formation, InstanceId, ProcessType, ReleaseVersion, RunId};
@@ -11,9 +12,11 @@ use tokio::time::Instant;
 
 use super::switching::Switching;
 use super::{AppCommand, AppIdentity, AppStart, AppView, RunnableRelease};
-use crate::limits::CLOSE_MAX;
+use crate::limits::{CLOSE_MAX, HOLD_MAX_MS, STOP_TIMEOUT_S};
+use crate::rollout::Web;
 use crate::services::Services;
 use crate::store::EventCode;
+use crate::store::TypeSettings;
 use crate::story::Story;
 
 /// A release that has something running, or should.
@@ -39,7 +42,10 @@ pub(super) struct AppTask {
     pub(super) formation: Formation,
     pub(super) stopped: bool,
     pub(super) addon_env: ConfigVars,
-    pub(super) overlap: BTreeSet<ProcessType>,
+    pub(super) settings: BTreeMap<ProcessType, TypeSettings>,
+    pub(super) web: Web,
+    /// How long the router holds requests while nothing serves.
+    pub(super) hold_ms: u64,
     pub(super) restarts: BTreeMap<InstanceId, u64>,
     pub(super) switching: Option<Switching>,
     pub(super) observed: AppObserved,
@@ -70,7 +76,9 @@ impl AppTask {
             formation: start.formation,
             stopped: start.stopped,
             addon_env: start.addon_env,
-            overlap: start.overlap,
+            settings: start.settings,
+            web: Web::Beside,
+            hold_ms: HOLD_MAX_MS,
             restarts: BTreeMap::new(),
             switching: None,
             observed: AppObserved::default(),
@@ -140,10 +148,14 @@ impl AppTask {
     async fn reload(&mut self) {
         let number = self.identity.number;
         let store = &self.services.store;
-        let stored = async { Ok::<_, crate::store::StoreError>((store.app(number).await?.stopped, store.formation(number).await?)) };
+        let stored = async {
+            let (app, formation) = (store.app(number).await?, store.formation(number).await?);
+            Ok::<_, crate::store::StoreError>((app.stopped, formation, store.type_settings(number).await?))
+        };
         match stored.await {
-            Ok((stopped, formation)) => {
+            Ok((stopped, formation, settings)) => {
                 self.formation = formation;
+                self.settings = settings;
                 if stopped != self.stopped {
                     self.stopped = stopped;
                     self.stopped_amid_switch().await;
@@ -186,7 +198,7 @@ impl AppTask {
         self.releases.retain(|version, in_play| {
             in_play.mode != ReleaseMode::Retire || candidate == Some(*version) || observed.of(*version).any(|i| i.run.is_some())
         });
-        if self.releases.len() != before {
+        if self.releases.len() != before || self.settle_web() {
             self.publish_target();
         }
     }
@@ -196,7 +208,9 @@ impl AppTask {
     }
 
     async fn close(&mut self, reply: oneshot::Sender<()>) {
-        self.closing = Some(Closing { reply, deadline: Instant::now() + CLOSE_MAX });
+        // Who may take longer to stop is waited for longer.
+        let longest = self.settings.values().filter_map(|of| of.stop_timeout_s).max().unwrap_or(0).saturating_sub(STOP_TIMEOUT_S);
+        self.closing = Some(Closing { reply, deadline: Instant::now() + CLOSE_MAX + Duration::from_secs(longest.into()) });
         self.cancel_switch(format!("{} is going away", self.identity.name)).await;
         self.releases.values_mut().for_each(|r| r.mode = ReleaseMode::Retire);
         self.publish_routes();

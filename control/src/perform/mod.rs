@@ -12,7 +12,9 @@ mod ps;
 mod releases;
 mod rows;
 mod sessions;
+mod settings;
 mod status;
+mod wait;
 mod why;
 
 use std::sync::Arc;
@@ -159,11 +161,14 @@ impl Control {
             api::events::Events => events,
             api::logs::Logs => logs,
             api::pg::Info => database_info,
+            api::ps::Limits => limits,
+            api::ps::Overlap => overlap,
             api::ps::Restart => restart,
             api::ps::Scale => scale,
             api::ps::Start => start_processes,
             api::ps::Stop => stop_processes,
             api::ps::Why => why,
+            api::ps::Wait => wait,
             api::releases::Info => release_info,
             api::releases::Releases => releases,
             api::releases::Rollback => rollback,

@@ -143,6 +143,7 @@ impl Store {
                 "DELETE FROM config_values WHERE app = ?1",
                 "DELETE FROM addon_values WHERE app = ?1",
                 "DELETE FROM formation WHERE app = ?1",
+                "DELETE FROM process_settings WHERE app = ?1",
                 "DELETE FROM build_lines WHERE app = ?1",
                 "UPDATE build_logs SET lines = 0, bytes = 0, removed = 1 WHERE app = ?1",
                 "DELETE FROM grants WHERE app = ?1",

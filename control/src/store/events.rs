@@ -69,6 +69,8 @@ codes! {
     ReleaseRolledBack = "release.rolled_back",
     /// `ps:scale`.
     ProcessesScaled = "ps.scaled",
+    /// `ps:limits`, `ps:overlap`.
+    ProcessesSet = "ps.set",
     /// `ps:restart`.
     ProcessesRestarted = "ps.restarted",
     /// `ps:stop`.

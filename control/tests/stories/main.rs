@@ -13,6 +13,7 @@ mod releases;
 mod repositories;
 mod routes;
 mod scripts;
+mod settings;
 mod slugs;
 mod stopping;
 mod support;

@@ -9,7 +9,9 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 
 use super::context::Context;
-use super::{Result, access, apps, builds, checks, config, events, internal_commands, logs, pg, ps, releases, run, status, why};
+use super::{
+    Result, access, apps, builds, checks, config, events, internal_commands, logs, pg, ps, ps_settings, releases, run, status, why,
+};
 use crate::internal::{self, ServerOptions};
 
 /// A Heroku for your own machine, without Docker: git push paas main.
@@ -104,6 +106,15 @@ pub enum Command {
     /// Start the processes again
     #[command(name = "ps:start")]
     PsStart,
+    /// Show or set how long a type may take to boot and to stop
+    #[command(name = "ps:limits")]
+    PsLimits(ps_settings::Limits),
+    /// Let a type run in both releases while they are switched, or not
+    #[command(name = "ps:overlap")]
+    PsOverlap(ps_settings::Overlap),
+    /// Wait until everything that should run is up
+    #[command(name = "ps:wait")]
+    PsWait(ps_settings::Wait),
     /// Tell the story of an instance: its state and how its last run ended
     #[command(name = "ps:why")]
     PsWhy(why::Why),
@@ -232,6 +243,9 @@ pub fn dispatch(context: &Context, command: Command) -> Result {
         Command::PsStart => ps::start(context),
         Command::PsWhy(arguments) => why::why(context, arguments),
         Command::PsExec(arguments) => run::exec(context, arguments),
+        Command::PsLimits(arguments) => ps_settings::limits(context, arguments),
+        Command::PsOverlap(arguments) => ps_settings::overlap(context, arguments),
+        Command::PsWait(arguments) => ps_settings::wait(context, &arguments),
         Command::Logs(arguments) => logs::logs(context, arguments),
         Command::Releases => releases::list(context),
         Command::ReleasesInfo(arguments) => releases::info(context, arguments),

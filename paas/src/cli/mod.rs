@@ -24,6 +24,7 @@ mod logs;
 mod output;
 mod pg;
 mod ps;
+mod ps_settings;
 mod pty;
 mod releases;
 mod run;

@@ -8,6 +8,7 @@ use control::seams::{BoxFuture, Host};
 use tokio::sync::Notify;
 
 use super::keeper::Keeper;
+use super::memory_peak;
 
 /// The last answer of a server that was told to stop gets out within this.
 const LAST_ANSWER: std::time::Duration = std::time::Duration::from_millis(200);
@@ -16,12 +17,13 @@ const LAST_ANSWER: std::time::Duration = std::time::Duration::from_millis(200);
 pub struct LocalHost {
     router: Arc<Keeper>,
     stop: Arc<Notify>,
+    memory_reserve_bytes: u64,
 }
 
 impl LocalHost {
-    /// This machine with its router.
-    pub fn new(router: Arc<Keeper>) -> Self {
-        Self { router, stop: Arc::default() }
+    /// This machine with its router, and memory that switches leave free.
+    pub fn new(router: Arc<Keeper>, memory_reserve_bytes: u64) -> Self {
+        Self { router, stop: Arc::default(), memory_reserve_bytes }
     }
 
     /// Resolves when `stop --all` is done.
@@ -43,6 +45,17 @@ impl Host for LocalHost {
             line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
         };
         (value("MemAvailable:").unwrap_or(0), value("MemTotal:").unwrap_or(0))
+    }
+
+    fn memory_for_switches(&self) -> Option<u64> {
+        match self.memory_bytes() {
+            (_, 0) => None,
+            (available, _) => Some(available.saturating_sub(self.memory_reserve_bytes)),
+        }
+    }
+
+    fn memory_peak(&self, shim_pid: u32) -> Option<u64> {
+        memory_peak::below(shim_pid)
     }
 
     fn ports_in_use(&self) -> BTreeSet<u16> {

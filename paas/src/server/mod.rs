@@ -23,6 +23,7 @@ mod internal_run;
 mod keeper;
 mod leftovers;
 mod login_keys;
+mod memory_peak;
 mod pack_trace;
 mod postgres_run;
 mod push_session;
@@ -106,7 +107,7 @@ pub async fn run(start: ServerStart, runs: Runs) -> Result<(), Failure> {
     let with_git = leftovers::end_runs(&runs).await;
     let orphans = Orphans::find(&start.root, &store).await;
     let door = LocalFrontDoor::new(client, runs.clone(), start.http.ip());
-    let host = Arc::new(LocalHost::new(keeper));
+    let host = Arc::new(LocalHost::new(keeper, start.settings.memory_reserve_bytes));
     let services = services(&start, store, &runs, &runner, &door, &host, born_unix_ms).await?;
     let control = Control::start(Arc::new(services), control_settings(&start)).await?;
     if adopted.live > 0 {
@@ -177,6 +178,7 @@ async fn services(
         logs: Arc::new(logs),
         login_keys: Arc::new(login_keys::AuthorizedKeys::new(runs.clone(), &start.root, start.paas.clone())),
         host: host.clone(),
+        memory: control::memory::Ledger::default(),
         clock: unix_ms,
         fatal: end_server,
     })

@@ -1,7 +1,7 @@
 //! Starting runs: in turn, on a free port, and never twice.
 
 use super::{
-    AppTask, Arc, BOOT_TIMEOUT, BOOT_TIMEOUT_OF_LAST, Done, InstanceEvent, LAUNCH_RETRY, LAUNCH_WAIT, Live, Mono, Slot, SlotKey,
+    AppTask, Arc, BOOT_TIMEOUT, BOOT_TIMEOUT_OF_LAST, Done, Duration, InstanceEvent, LAUNCH_RETRY, LAUNCH_WAIT, Live, Mono, Slot, SlotKey,
     StartFailure, Startup, State, reconcile,
 };
 use crate::host::StartOrder;
@@ -122,7 +122,9 @@ impl AppTask {
         let Some(slot) = self.slots.get_mut(key) else { return };
         let permit = slot.pending.as_mut().and_then(|pending| pending.permit.take());
         slot.start_permit = permit.map(|permit| (permit, now + START_PERMIT_HELD));
-        slot.set_boot(&release.manifest.app_json, &key.process_type, BOOT_TIMEOUT.max(last_boot * BOOT_TIMEOUT_OF_LAST));
+        let own = self.target.limits.get(&key.process_type).and_then(|limits| limits.boot_timeout_s);
+        let boot_timeout = own.map_or(BOOT_TIMEOUT.max(last_boot * BOOT_TIMEOUT_OF_LAST), |s| Duration::from_secs(s.into()));
+        slot.set_boot(&release.manifest.app_json, &key.process_type, boot_timeout);
         let record = RunRecord { port, restarts: slot.life.restarts(), restart_seen: slot.restart_seen, ..RunRecord::default() };
         slot.run = Some(SlotRun::new(run.clone(), record, now));
         let order = StartOrder { number: self.number, run: run.clone(), port, release };

@@ -109,6 +109,7 @@ fn target(mode: ReleaseMode, command: &str, count: u32) -> AppTarget {
         number: NUMBER,
         releases: [(ReleaseVersion(1), release(mode, command, count))].into(),
         overlap: [ProcessType::web()].into(),
+        limits: BTreeMap::new(),
         restarts: BTreeMap::new(),
         probe_host: "hello.example".parse().expect("host"),
     }

@@ -259,7 +259,7 @@ fn seen(target: &AppTarget, key: &Key, instance: &Instance) -> InstanceObserved 
         phase: instance.phase,
         port: instance.run.as_ref().filter(|_| is_web).map(|run| 20_000 + u16::try_from(run.number).expect("few runs")),
         run: instance.run.clone(),
-        shim_pid: None,
+        shim_pid: instance.run.as_ref().and_then(|run| u32::try_from(run.number).ok()),
         since_unix_ms: 0,
         ready_after_ms: was_ready.then_some(if is_web { 800 } else { 10_000 }),
         check: (is_web && was_ready).then(|| format!("GET / -> {}", instance.status)),

@@ -93,7 +93,7 @@ impl Site {
             repositories: Arc::default(),
             logs: Arc::default(),
             keys: Arc::default(),
-            host: Arc::new(FakeHost { stops }),
+            host: Arc::new(FakeHost { stops, ..FakeHost::default() }),
         }
     }
 

@@ -172,11 +172,23 @@ impl LoginKeys for FakeKeys {
 #[derive(Default)]
 pub(crate) struct FakeHost {
     pub stops: Stops,
+    /// What switches may take; none: nobody can tell.
+    pub spare_bytes: Mutex<Option<u64>>,
+    /// The peak of every run.
+    pub peak_bytes: Mutex<u64>,
 }
 
 impl Host for FakeHost {
     fn memory_bytes(&self) -> (u64, u64) {
         (1_000_000_000, 4_000_000_000)
+    }
+
+    fn memory_for_switches(&self) -> Option<u64> {
+        *lock(&self.spare_bytes)
+    }
+
+    fn memory_peak(&self, _: u32) -> Option<u64> {
+        Some(*lock(&self.peak_bytes))
     }
 
     fn ports_in_use(&self) -> BTreeSet<u16> {

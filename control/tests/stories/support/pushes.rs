@@ -38,6 +38,14 @@ impl Server {
         self.deploy("hello", COMMIT_A).await;
     }
 
+    /// As `live`, with a bot that is scaled to 0, for an app that is there.
+    pub(crate) async fn live_again(&self) {
+        for commit in [COMMIT_A, COMMIT_B] {
+            self.builders.commit(commit, &[("web", "serve"), ("bot", "bot.py")]);
+        }
+        self.deploy("hello", COMMIT_A).await;
+    }
+
     /// The same with a web and a bot, both of which run.
     pub(crate) async fn live_with_bot(&self) {
         self.live(&[("web", "serve"), ("bot", "bot.py")]).await;

@@ -48,6 +48,7 @@ impl Server {
             logs: site.logs.clone(),
             login_keys: site.keys.clone(),
             host: site.host.clone(),
+            memory: control::memory::Ledger::default(),
             clock: || CLOCK_UNIX_MS.get(),
             fatal: |_| FATAL.set(true),
         };

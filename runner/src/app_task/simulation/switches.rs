@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::engine::InstancePhase;
+use model::engine::{AppObserved, InstancePhase, TypeLimits};
 use model::{ExitStatus, StopReason};
 
 use super::super::Message;
@@ -71,6 +71,44 @@ async fn a_stop_that_is_ignored_ends_in_sigkill_and_says_so() {
     app.observed.wait_for(|seen| seen.instances.is_empty()).await.expect("observed");
     let took = world.since(asked_at).as_secs();
     assert_eq!(took, 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_web_that_may_not_run_twice_is_handed_over_and_comes_back_if_the_new_one_fails() {
+    let world = World::new(|run, _| Behaviour { ends: (run.version.0 == 3).then_some((Duration::from_millis(100), 1)), ..WELL });
+    let mut one = target(&["v1 Serve web=1"]);
+    one.overlap.clear();
+    let mut app = App::start(&world, one);
+    app.release_what_drains(Duration::from_millis(50));
+    app.wait("web.1 v1", InstancePhase::Ready).await;
+    app.set(&["v1 Yield web=1", "v2 Handover web=1"]);
+    app.wait("web.1 v2", InstancePhase::Starting).await;
+    assert!(!world.live().contains(&"hello web.1 v1".to_owned()), "the old one is gone before the new one starts");
+    app.wait("web.1 v2", InstancePhase::Ready).await;
+    app.set(&["v2 Serve web=1"]);
+    app.set(&["v2 Yield web=1", "v3 Handover web=1"]);
+    app.wait("web.1 v3", InstancePhase::Failed).await;
+    app.set(&["v2 Serve web=1", "v3 Retire web=1"]);
+    app.wait("web.1 v2", InstancePhase::Ready).await;
+    assert_eq!(world.live(), ["hello web.1 v2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_type_stops_and_boots_within_the_time_that_people_gave_it() {
+    let world = World::new(|_, _| Behaviour { ignores_term: true, boots_after: Duration::from_secs(500), ..WELL });
+    let mut limited = target(&["v1 Serve bot=1 web=1"]);
+    let limits = TypeLimits { boot_timeout_s: Some(7), stop_timeout_s: Some(3) };
+    limited.limits = ["bot", "web"].map(|name| (name.parse().expect("type"), limits)).into();
+    let mut app = App::start(&world, limited);
+    let ended = |seen: &AppObserved| seen.instances.iter().find_map(|i| i.last_end.as_ref().map(|end| end.reason.clone()));
+    let reason = ended(&app.observed.wait_for(|seen| ended(seen).is_some()).await.expect("observed"));
+    assert_eq!(reason, Some(StopReason::BootTimeout { seconds: 7 }));
+    assert_eq!(world.now().as_secs(), 7);
+    app.wait("bot.1 v1", InstancePhase::Ready).await;
+    let asked_at = world.now();
+    app.set(&["v1 Serve bot=0 web=0"]);
+    app.observed.wait_for(|seen| seen.instances.is_empty()).await.expect("observed");
+    assert_eq!(world.since(asked_at).as_secs(), 3);
 }
 
 #[tokio::test(start_paused = true)]
