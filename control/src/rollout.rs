@@ -182,6 +182,8 @@ pub enum Told {
         /// `GET / -> 200`.
         check: Option<String>,
     },
+    /// The check of a first release is answered with 5xx; it is taken all the same.
+    Ill(String),
     /// The old release's other processes stop before the new ones start.
     HandingOver(Vec<String>),
     /// The same of its web.
@@ -355,6 +357,9 @@ impl Rollout {
                     after_ms: instance.ready_after_ms.unwrap_or(0),
                     check: instance.check.clone(),
                 }));
+                if self.plan.old.is_none() && instance.probe_status.is_some_and(|status| status >= 500) {
+                    actions.push(RolloutAction::Say(Told::Ill(instance.check.clone().unwrap_or_default())));
+                }
             }
         }
         actions

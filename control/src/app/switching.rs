@@ -237,6 +237,7 @@ fn say(lines: &Lines, plan: &RolloutPlan, told: &Told) {
             let old = plan.old.map(|old| format!(" of {old}")).unwrap_or_default();
             lines.detail(format!("stopping {}{old} first: only web runs twice", names.join(", ")));
         }
+        Told::Ill(check) => lines.problem(format!("{check}: taken all the same, there is no release before it to compare with")),
         // Told with its reason, see `say_swapping`.
         Told::Swapping(_) => {}
     }

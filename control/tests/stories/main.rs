@@ -7,6 +7,7 @@ mod builds;
 mod checks;
 mod config;
 mod interrupted;
+mod killed;
 mod processes;
 mod pushes;
 mod releases;

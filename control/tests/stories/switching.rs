@@ -115,7 +115,9 @@ fn a_release_that_answers_500_is_refused_unless_the_old_one_did_too() {
         assert_eq!(failure.what, "v2 refused (GET / -> 500); v1 keeps serving");
         server.alive(&["web.1-v1 up"]).await;
         server.create("ill").await;
-        server.deploy("ill", COMMIT_B).await;
+        let first = server.deploy("ill", COMMIT_B).await;
+        let warning = " !     GET / -> 500: taken all the same, there is no release before it to compare with";
+        assert!(first.lines.contains(&warning.to_owned()), "{first:?}");
         server.deploy("ill", COMMIT_B).await;
         server.deploy("ill", COMMIT_A).await;
     });

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use api::releases::Rollback;
-use model::engine::InstancePhase;
-use model::{ExitStatus, InstanceId, RunId, StopReason, Traffic};
+use model::{InstanceId, RunId, Traffic};
 
 use super::support::{COMMIT_B, Server, Site, app, lock, until, version};
 
@@ -17,15 +16,6 @@ fn told(server: &Server, release: u32, requests: u64, errors: u64) {
     let run = state.instances.iter().find(|(key, _)| key.1 == version(release)).and_then(|(_, i)| i.run.clone()).expect("a run");
     drop(state);
     lock(&server.door.traffic).get_or_insert_default().insert(run, Traffic { requests, errors });
-}
-
-/// `web.1` of this release has crashed for the fourth time.
-fn crash(server: &Server, release: u32) {
-    let mut state = lock(&server.machine.state);
-    let (key, number) = state.instances.keys().find(|key| key.1 == version(release)).map(|key| (key.clone(), key.0)).expect("an instance");
-    state.instances.get_mut(&key).expect("it").restarts = 3;
-    state.gone(&key, StopReason::Exited, ExitStatus::Code(1), vec![], InstancePhase::Backoff);
-    state.publish(number);
 }
 
 async fn pass(server: &Server, seconds: u64) {
@@ -47,7 +37,7 @@ fn a_release_that_crashes_after_the_switch_is_rolled_back_and_says_so_everywhere
         server.live(WEB).await;
         server.deploy("hello", COMMIT_B).await;
         pass(&server, 3).await;
-        crash(&server, 2);
+        server.crash_again_and_again(2);
         server.routed("hello", "web.1-v3").await;
         until("the old one is gone", async || (server.machine.alive() == ["web.1-v3 up"]).then_some(())).await;
         let words = "v2 was rolled back by itself: web.1 crashes again and again: exited 1 after 0.1 s";
@@ -98,7 +88,7 @@ fn what_goes_wrong_after_the_first_minute_is_no_longer_its_switch() {
         pass(&server, 61).await;
         let asked = server.door.asked.load(std::sync::atomic::Ordering::SeqCst);
         told(&server, 2, 1_000, 990);
-        crash(&server, 2);
+        server.crash_again_and_again(2);
         pass(&server, 120).await;
         assert_eq!(server.releases("hello").await[0], "v2 current");
         assert_eq!(server.door.asked.load(std::sync::atomic::Ordering::SeqCst), asked, "nobody asks the router any more");
@@ -126,12 +116,12 @@ fn rollbacks_first_releases_and_those_that_were_replaced_are_left_alone() {
     let site = Site::new();
     site.while_up(async |server| {
         server.live(WEB).await;
-        crash(&server, 1);
+        server.crash_again_and_again(1);
         pass(&server, 5).await;
         assert_eq!(server.releases("hello").await, ["v1 current"]);
         server.deploy("hello", COMMIT_B).await;
         server.ask(Rollback { app: "hello".to_owned(), version: None, run_release: false }).await.expect("rolled back");
-        crash(&server, 3);
+        server.crash_again_and_again(3);
         pass(&server, 5).await;
         assert_eq!(server.releases("hello").await, ["v3 current", "v2 superseded", "v1 superseded"]);
     });
@@ -153,7 +143,7 @@ fn a_new_server_watches_on_and_undoes_a_crash_loop() {
         pass(&server, 6).await;
         assert_eq!(server.releases("hello").await[0], "v2 current");
         assert!(trouble(&server).await.is_some_and(|text| text.ends_with("since how it was before is not known")));
-        crash(&server, 2);
+        server.crash_again_and_again(2);
         server.routed("hello", "web.1-v3").await;
     });
 }
@@ -165,7 +155,7 @@ fn a_rollback_that_does_not_come_up_is_told_and_changes_nothing() {
         server.live(WEB).await;
         server.deploy("hello", COMMIT_B).await;
         site.builders.boot(super::support::COMMIT_A, "web", super::support::instances::Boot::Crash(vec![]));
-        crash(&server, 2);
+        server.crash_again_and_again(2);
         until("it is told", async || {
             lock(&server.logs.written).iter().any(|line| line.contains("and could not be rolled back to v1: v3 refused")).then_some(())
         })

@@ -7,13 +7,15 @@ use std::time::Duration;
 use control::app::AppHandle;
 use control::services::Services;
 use control::{Control, ControlSettings};
+use model::engine::InstancePhase;
+use model::{ExitStatus, StopReason};
 
 use super::builders::FakeBuilders;
 use super::door::FakeDoor;
 use super::engine::FakeEngine;
 use super::instances::Machine;
 use super::others::{FakeHost, FakeLogs, FakeRepositories};
-use super::{FATAL, Site, app, until};
+use super::{FATAL, Site, app, lock, until};
 
 /// Where the clock of a story stands that does not move it.
 pub(crate) const NOW_UNIX_MS: i64 = 1_790_000_000_000;
@@ -123,6 +125,15 @@ impl Server {
             result = work => result,
             () = passing => panic!("it did not end within {most:?}"),
         }
+    }
+
+    /// An instance of this release has crashed for the fourth time.
+    pub(crate) fn crash_again_and_again(&self, release: u32) {
+        let mut state = lock(&self.machine.state);
+        let key = state.instances.keys().find(|key| key.1.0 == release).cloned().expect("an instance");
+        state.instances.get_mut(&key).expect("it").restarts = 3;
+        state.gone(&key, StopReason::Exited, ExitStatus::Code(1), vec![], InstancePhase::Backoff);
+        state.publish(key.0);
     }
 
     /// Waits until requests of an app go there.
