@@ -24,8 +24,12 @@ pub struct EventsReply {
 /// One event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EventRow {
+    /// Its number; grows with time.
+    pub number: i64,
     /// When, in milliseconds since 1970 UTC.
     pub at_unix_ms: i64,
+    /// Who did it; `paas` for the platform itself.
+    pub actor: String,
     /// The app, if it is about one.
     pub app: Option<String>,
     /// `release.switched`; kept for ever.

@@ -280,6 +280,8 @@ pub trait Repositories: Send + Sync {
 pub trait AppLogs: Send + Sync {
     /// A line of paas about an app: `process` is `web.1`, `deploy`.
     fn write(&self, number: AppNumber, process: &str, text: &str);
+    /// A sentence that names the oldest kept line, if the question reaches past it.
+    fn reaches_past(&self, number: AppNumber, query: &Logs) -> BoxFuture<'_, Option<String>>;
     /// Sends what was asked for into `sink`, then, with `tail`, goes on until it is closed.
     fn read(&self, number: AppNumber, query: Logs, sink: mpsc::Sender<Line>) -> BoxFuture<'_, Result<(), Failure>>;
 }

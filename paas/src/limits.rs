@@ -38,5 +38,7 @@ pub const SESSION_DRAIN_MS: u64 = 250;
 pub const SESSION_SIGNALS_MAX: u32 = 3;
 /// Lines that `logs` shows when none are asked for.
 pub const LOG_LINES_DEFAULT: usize = 100;
+/// Lines that `logs` shows of those that are searched for; the server sends no more.
+pub const LOG_LINES_SEARCHED: usize = 10_000;
 /// Events that `events` shows when none are asked for.
 pub const EVENT_LINES_DEFAULT: usize = 100;

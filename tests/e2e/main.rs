@@ -23,6 +23,7 @@ mod port_doctor;
 mod pushing;
 mod refusals;
 mod releases;
+mod searching_logs;
 mod ssh;
 mod surviving;
 mod switching;

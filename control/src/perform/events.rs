@@ -17,7 +17,9 @@ impl Control {
         };
         let records = self.services.store.list_events(app, events.lines.min(SHOWN_LINES_MAX)).await?;
         let row = |record: crate::store::EventRecord| EventRow {
+            number: record.number,
             at_unix_ms: record.at_unix_ms,
+            actor: record.actor,
             app: record.app.map(|name| name.to_string()),
             code: record.code,
             text: record.text,

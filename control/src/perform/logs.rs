@@ -16,6 +16,9 @@ impl Control {
     pub(super) async fn logs(&self, ask: &Ask, logs: Logs) -> Result<LogsReply, Failure> {
         let app = self.app_for(&ask.actor, &logs.app, Role::Viewer, "read the logs of")?;
         let mut open = self.open_session(&ask.actor, &app, ask.cancel.clone())?;
+        if let Some(told) = self.services.logs.reaches_past(app.identity.number, &logs).await {
+            ask.lines.raw(told);
+        }
         let (sink, mut lines) = mpsc::channel::<Line>(WAITING_LINES_MAX);
         let read = self.services.logs.read(app.identity.number, logs, sink);
         let pass_on = async {

@@ -42,7 +42,9 @@ mod tests {
     #[test]
     fn events_are_a_table_and_the_box_is_a_dash() {
         let event = |app: Option<&str>, code: &str, text: &str| EventRow {
+            number: 1,
             at_unix_ms: hour_ago(),
+            actor: "paas".to_owned(),
             app: app.map(str::to_owned),
             code: code.to_owned(),
             text: text.to_owned(),

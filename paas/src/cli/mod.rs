@@ -21,6 +21,7 @@ mod input;
 mod internal_commands;
 mod interrupts;
 mod logs;
+mod moment;
 mod output;
 mod pg;
 mod ps;

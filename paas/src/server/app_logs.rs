@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::follow;
+use super::wanted_lines::Wanted;
 use api::logs::{Line, Logs};
 use api::{Failure, Kind};
 use control::limits::SHOWN_LINES_MAX;
@@ -25,7 +26,7 @@ const WAITING_LINES_MAX: usize = 4_096;
 /// Folders that are kept open for the next line.
 const OPEN_FOLDERS_MAX: usize = 64;
 /// The folder of paas's own lines about an app.
-const PLATFORM_FOLDER: &str = "paas";
+pub(super) const PLATFORM_FOLDER: &str = "paas";
 
 struct Written {
     number: AppNumber,
@@ -97,70 +98,47 @@ impl AppLogs for LogFolders {
         }
     }
 
+    fn reaches_past(&self, number: AppNumber, query: &Logs) -> BoxFuture<'_, Option<String>> {
+        let since = query.since_unix_us;
+        Box::pin(async move {
+            let folders = self.folders(number).ok()?;
+            let oldest = tokio::task::spawn_blocking(move || oldest_of(&folders)).await.ok()??;
+            let at = jiff::Timestamp::from_microsecond(oldest).ok().filter(|_| since.is_some_and(|since| since < oldest))?;
+            Some(format!("the oldest line that is kept is of {at:.0}: what was before that is gone, or was never"))
+        })
+    }
+
     fn read(&self, number: AppNumber, query: Logs, sink: mpsc::Sender<Line>) -> BoxFuture<'_, Result<(), Failure>> {
         Box::pin(async move {
-            let wanted = Arc::new(Wanted { subject: number.to_string(), process: query.process, source: query.source });
-            self.read_wanted(number, wanted, query.lines, query.tail, &sink)
+            let wanted = Arc::new(Wanted::new(number, &query)?);
+            self.read_wanted(number, wanted, &query, &sink)
                 .await
                 .map_err(|error| Failure::new(Kind::Host, "logs.unreadable", "the logs cannot be read").caused_by(&error))
         })
     }
 }
 
-/// Which lines are asked for.
-struct Wanted {
-    /// What the router writes about the app: its number.
-    subject: String,
-    process: Option<String>,
-    source: Option<String>,
-}
-
-impl Wanted {
-    /// A record as the line that people see, if it is asked for.
-    fn line(&self, folder: &str, record: &Record) -> Option<Line> {
-        // `-s router` picks it, but it is a part of paas: `paas[router]: …`, as on Heroku.
-        let (picked_by, source, process) = match record.stamp.stream {
-            Stream::Router if record.subject != self.subject => return None,
-            Stream::Router => ("router", "paas", "router"),
-            Stream::Platform if folder == PLATFORM_FOLDER => ("paas", "paas", record.subject.as_str()),
-            Stream::Platform => ("paas", "paas", folder),
-            Stream::Stdout | Stream::Stderr => ("app", "app", folder),
-        };
-        let type_of = process.rsplit_once('.').map_or(process, |(process_type, _)| process_type);
-        if self.source.as_ref().is_some_and(|s| s != picked_by) || self.process.as_ref().is_some_and(|p| p != process && p != type_of) {
-            return None;
-        }
-        Some(Line {
-            at_unix_us: record.stamp.time_unix_us,
-            source: source.to_owned(),
-            process: process.to_owned(),
-            text: String::from_utf8_lossy(&record.text).into_owned(),
-        })
-    }
-}
-
 impl LogFolders {
-    async fn read_wanted(
-        &self,
-        number: AppNumber,
-        wanted: Arc<Wanted>,
-        lines: usize,
-        follow: bool,
-        sink: &mpsc::Sender<Line>,
-    ) -> io::Result<()> {
-        let own = self.folder.join(number.to_string());
-        let mut folders = children(&own)?;
+    /// Where lines about an app are: its own folders, and the router's.
+    fn folders(&self, number: AppNumber) -> io::Result<Vec<PathBuf>> {
+        let mut folders = children(&self.folder.join(number.to_string()))?;
         folders.push(self.folder.join("0").join("router"));
+        Ok(folders)
+    }
+
+    async fn read_wanted(&self, number: AppNumber, wanted: Arc<Wanted>, query: &Logs, sink: &mpsc::Sender<Line>) -> io::Result<()> {
+        let own = self.folder.join(number.to_string());
+        let folders = self.folders(number)?;
         // Much may have to be read and thrown away before enough is found.
-        let (searched, asked) = (folders.clone(), wanted.clone());
-        let found = tokio::task::spawn_blocking(move || newest(&searched, &asked, lines)).await;
+        let (searched, asked, question) = (folders.clone(), wanted.clone(), query.clone());
+        let found = tokio::task::spawn_blocking(move || newest(&searched, &asked, &question)).await;
         let (newest, marks) = found.map_err(io::Error::other)??;
         for line in newest {
             if sink.send(line).await.is_err() {
                 return Ok(());
             }
         }
-        if !follow {
+        if !query.tail {
             return Ok(());
         }
         let mut follower = Follower::new()?;
@@ -190,12 +168,18 @@ impl LogFolders {
     }
 }
 
-fn newest(folders: &[PathBuf], wanted: &Wanted, lines: usize) -> io::Result<(Vec<Line>, Vec<logs::reader::Marks>)> {
+/// The oldest line of an app's own folders; the router's are every app's.
+fn oldest_of(folders: &[PathBuf]) -> Option<i64> {
+    let own = folders.iter().rev().skip(1);
+    own.filter_map(|folder| logs::reader::oldest(folder).ok().flatten()).min()
+}
+
+fn newest(folders: &[PathBuf], wanted: &Wanted, query: &Logs) -> io::Result<(Vec<Line>, Vec<logs::reader::Marks>)> {
     let names: Vec<String> = folders.iter().map(name_of).collect();
     let paths: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
     let keep = |source: usize, record: &Record| wanted.line(&names[source], record).is_some();
-    let query = Query { records: lines.min(SHOWN_LINES_MAX), keep: Some(&keep), ..Query::default() };
-    let found = tail(&paths, &query)?;
+    let (since_unix_us, until_unix_us) = (query.since_unix_us, query.until_unix_us);
+    let found = tail(&paths, &Query { records: query.lines.min(SHOWN_LINES_MAX), since_unix_us, until_unix_us, keep: Some(&keep) })?;
     let lines = found.lines.iter().filter_map(|line| wanted.line(&names[line.source], &line.record)).collect();
     Ok((lines, found.marks))
 }

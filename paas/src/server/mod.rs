@@ -31,6 +31,7 @@ mod repositories;
 mod router_run;
 mod socket;
 mod start;
+mod wanted_lines;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -140,11 +140,21 @@ impl AppLogs for FakeLogs {
         lock(&self.written).push(format!("{process}: {text}"));
     }
 
+    fn reaches_past(&self, _: AppNumber, query: &Logs) -> BoxFuture<'_, Option<String>> {
+        let told = query.since_unix_us.map(|_| "the oldest line that is kept is of 2026-01-02".to_owned());
+        Box::pin(async move { told })
+    }
+
     fn read(&self, _: AppNumber, _: Logs, sink: mpsc::Sender<Line>) -> BoxFuture<'_, Result<(), Failure>> {
         Box::pin(async move {
             for number in 0..3 {
-                let line =
-                    Line { at_unix_us: number, source: "app".to_owned(), process: "web.1".to_owned(), text: format!("line {number}") };
+                let line = Line {
+                    at_unix_us: number,
+                    source: "app".to_owned(),
+                    process: "web.1".to_owned(),
+                    release: None,
+                    text: format!("line {number}"),
+                };
                 let _ = sink.send(line).await;
             }
             Ok(())
