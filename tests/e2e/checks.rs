@@ -153,3 +153,38 @@ fn what_the_page_for_authors_shows_can_be_pushed_and_its_commands_work() {
         app.paas(&command.split(' ').collect::<Vec<_>>()).expect_ok();
     }
 }
+
+#[test]
+fn a_worker_says_when_it_is_up_and_is_restarted_when_its_command_fails() {
+    let host = Host::start();
+    let worker = r#"#!/usr/bin/python3
+import os, signal, socket
+
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+    notify.sendto(b"READY=1\nSTATUS=reads its queue", os.environ["NOTIFY_SOCKET"])
+print("started", flush=True)
+signal.pause()
+"#;
+    let alive = "#!/bin/sh\n[ ! -e /app/broken ] || { echo the queue is gone; exit 3; }\n";
+    let checks = r#"{"healthchecks": {"worker": [{"type": "liveness", "command": ["bin/alive"], "attempts": 2, "wait": 1}]}}"#;
+    let files = [("Procfile", "worker: bin/worker\n"), ("bin/worker", worker), ("bin/alive", alive), ("app.json", checks)];
+    let app = host.create("jobs", Checkout::of_files(&host, &files));
+    app.push().expect_accepted();
+    let shown = wait_until("the worker says what it does and its check passes", SOON, || {
+        let shown = app.paas(&["checks"]).expect_ok().stdout;
+        (shown.contains("reads its queue") && shown.contains("bin/alive") && shown.contains("passing")).then_some(shown)
+    });
+    assert!(shown.contains("worker.1"), "{shown}");
+    // Nobody waited ten seconds to see whether it stays up.
+    let up = app.wait_for_log("State changed from starting to up after ", SOON);
+    let seconds = up.split_once("up after ").and_then(|(_, rest)| rest.split(' ').next()?.parse::<f64>().ok());
+    assert!(seconds.is_some_and(|seconds| seconds < 10.0), "{up}");
+    let before = app.process("worker.1");
+    app.paas(&["ps:exec", "worker.1", "touch", "/app/broken"]).expect_ok();
+    // The writable layer is forgotten, and with it what was broken.
+    wait_until("another process is up", SOON, || {
+        app.instance("worker.1").is_some_and(|row| row["state"] == "up" && row["restarts"] == 1).then_some(())
+    });
+    assert_ne!(app.process("worker.1"), before);
+    app.paas(&["ps:why", "worker.1"]).expect_ok().expect_text("liveness check `bin/alive` failed 2 times").expect_text("the queue is gone");
+}

@@ -16,17 +16,16 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, getpid, setsid};
-use shim::limits::OPERATIONS_BYTES_MAX;
-use shim::{JoinInvocation, NAMESPACES, Operation, Report, operation};
+use shim::{JoinInvocation, NAMESPACES, Operation, Report};
 
 use crate::child::{self, Outputs};
 use crate::descriptors::{close_others, take};
 use crate::failure::{Failure, Outcome, Step};
 use crate::joined::Joined;
+use crate::privileges;
 use crate::processes::{Fork, split};
-use crate::stage::{Reply, privileged, split_at};
+use crate::stage::{Reply, privileged, read_operations, reporting, split_at};
 use crate::supervisor::now_unix_ms;
-use crate::{files, privileges};
 
 /// What launch and control gave to the command.
 struct Endowment {
@@ -40,17 +39,11 @@ struct Endowment {
 pub(crate) fn join(words: &[String]) -> Outcome {
     let invocation = JoinInvocation::from_arguments(words).map_err(|error| Failure::invalid("read the arguments", error))?;
     close_others(invocation.descriptors())?;
-    let mut reply = Reply::new(take(invocation.reply)?);
-    let done = run(&invocation, &mut reply);
-    if let Err(failure) = &done {
-        reply.fail(failure);
-    }
-    done
+    reporting(invocation.reply, |reply| run(&invocation, reply))
 }
 
 fn run(invocation: &JoinInvocation, reply: &mut Reply) -> Outcome {
-    let list = files::read_bounded(take(invocation.operations)?, OPERATIONS_BYTES_MAX).step("read the operations")?;
-    let list = operation::decode(&list).map_err(|error| Failure::invalid("read the operations", error))?;
+    let list = read_operations(invocation.operations)?;
     let (enter, rest) = split_at(&list, &Operation::ForkSupervisor)?;
     let [Operation::Enter { owner, user_namespace }] = enter else {
         return Err(Failure::invalid("read the operations", "a command that joins a run begins by entering it"));

@@ -1,7 +1,7 @@
 //! Stage 0: started by launch, makes the sandbox, forks PID 1 of the run and ends, so that
 //! fresh and adopted shims have the same parent: nobody of ours.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Pid, setsid};
@@ -69,17 +69,27 @@ impl Reply {
 pub(crate) fn apply(words: &[String]) -> Outcome {
     let invocation = Invocation::from_arguments(words).map_err(|error| Failure::invalid("read the arguments", error))?;
     close_others(invocation.descriptors())?;
-    let mut reply = Reply::new(take(invocation.reply)?);
-    let done = run(&invocation, &mut reply);
+    reporting(invocation.reply, |reply| run(&invocation, reply))
+}
+
+/// Does it, and tells what went wrong on the socket for reports.
+pub(crate) fn reporting(socket: RawFd, work: impl FnOnce(&mut Reply) -> Outcome) -> Outcome {
+    let mut reply = Reply::new(take(socket)?);
+    let done = work(&mut reply);
     if let Err(failure) = &done {
         reply.fail(failure);
     }
     done
 }
 
+/// launch's list of operations.
+pub(crate) fn read_operations(descriptor: RawFd) -> Outcome<Vec<Operation>> {
+    let list = files::read_bounded(take(descriptor)?, OPERATIONS_BYTES_MAX).step("read the operations")?;
+    operation::decode(&list).map_err(|error| Failure::invalid("read the operations", error))
+}
+
 fn run(invocation: &Invocation, reply: &mut Reply) -> Outcome {
-    let list = files::read_bounded(take(invocation.operations)?, OPERATIONS_BYTES_MAX).step("read the operations")?;
-    let list = operation::decode(&list).map_err(|error| Failure::invalid("read the operations", error))?;
+    let list = read_operations(invocation.operations)?;
     let endowment = Endowment {
         spec: take(invocation.spec)?,
         lock: take(invocation.lock)?,

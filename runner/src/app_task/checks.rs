@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::author::{CheckAction, CheckKind};
-use model::engine::CheckTried;
-use model::{ExitStatus, Hostname};
+use model::author::{CheckAction, CheckKind, HealthCheck};
+use model::engine::{AppTarget, CheckTried};
+use model::{AppNumber, ExitStatus, RunId};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -46,7 +46,7 @@ impl AppTask {
         }
         for due in due {
             let Some(attempt) = self.attempt(key, due.check.clone()) else { return };
-            let (key, number, index) = (key.clone(), attempt.order.run.number, due.index);
+            let (key, number, index) = (key.clone(), attempt.run.number, due.index);
             self.jobs.spawn(async move {
                 let _turn = due.turn.lock_owned().await;
                 Done::Tried(key, number, index, attempt.make().await)
@@ -171,12 +171,11 @@ impl AppTask {
         }))
     }
 
-    fn attempt(&self, key: &SlotKey, check: Arc<model::author::HealthCheck>) -> Option<Attempt> {
-        let release = Arc::new(self.target.releases.get(&key.version)?.clone());
+    fn attempt(&self, key: &SlotKey, check: Arc<HealthCheck>) -> Option<Attempt> {
         let run = self.slots.get(key)?.run.as_ref()?;
-        let order = StartOrder { number: self.number, run: run.id.clone(), port: run.record.port, release };
+        let (host, target) = (Arc::clone(&self.host), Arc::clone(&self.target));
         let up = self.now().saturating_sub(run.started);
-        Some(Attempt { host: Arc::clone(&self.host), order, check, name: self.target.probe_host.clone(), up })
+        Some(Attempt { host, target, number: self.number, run: run.id.clone(), port: run.record.port, check, up })
     }
 }
 
@@ -185,8 +184,8 @@ type ManualTry = crate::host::BoxFuture<'static, CheckTried>;
 fn manual(attempt: Attempt, due: DueTry) -> ManualTry {
     Box::pin(async move {
         let _turn = due.turn.lock_owned().await;
-        let (run, check) = (attempt.order.run.clone(), Arc::clone(&attempt.check));
-        let request = request_words(&check, attempt.order.port, &attempt.name);
+        let (run, check) = (attempt.run.clone(), Arc::clone(&attempt.check));
+        let request = request_words(&check, attempt.port, &attempt.target.probe_host);
         let tried = attempt.make().await;
         let passed = match tried.outcome {
             TryOutcome::Passed => Some(true),
@@ -209,9 +208,11 @@ fn manual(attempt: Attempt, due: DueTry) -> ManualTry {
 /// One try on its way.
 struct Attempt {
     host: Arc<dyn Host>,
-    order: StartOrder,
-    check: Arc<model::author::HealthCheck>,
-    name: Hostname,
+    target: Arc<AppTarget>,
+    number: AppNumber,
+    run: RunId,
+    port: Option<u16>,
+    check: Arc<HealthCheck>,
     up: Duration,
 }
 
@@ -219,13 +220,16 @@ impl Attempt {
     async fn make(self) -> Tried {
         let began = Instant::now();
         let tried = match &self.check.action {
-            CheckAction::Http { .. } | CheckAction::Tcp => match self.check.port.or(self.order.port) {
-                Some(port) => self.host.try_network(self.order.number, port, self.name, Arc::clone(&self.check)).await,
+            CheckAction::Http { .. } | CheckAction::Tcp => match self.check.port.or(self.port) {
+                Some(port) => self.host.try_network(self.number, port, self.target.probe_host.clone(), Arc::clone(&self.check)).await,
                 None => Tried::not_made("it has no port".to_owned()),
             },
             CheckAction::Command(words) => {
                 let timeout = Duration::from_secs(u64::from(self.check.timeout_s));
-                command_words(self.host.exec_check(self.order, words.clone(), timeout).await, timeout)
+                match self.order() {
+                    Some(order) => command_words(self.host.exec_check(order, words.clone(), timeout).await, timeout),
+                    None => Tried::not_made(format!("release {} is no more", self.run.version)),
+                }
             }
             CheckAction::Uptime(seconds) => {
                 let up = self.up.as_secs();
@@ -233,6 +237,12 @@ impl Attempt {
             }
         };
         Tried { took: began.elapsed(), ..tried }
+    }
+
+    /// What a command needs to find the same world as the instance; a request needs none of it.
+    fn order(&self) -> Option<StartOrder> {
+        let release = Arc::new(self.target.releases.get(&self.run.version)?.clone());
+        Some(StartOrder { number: self.number, run: self.run.clone(), port: self.port, release })
     }
 }
 

@@ -54,13 +54,11 @@ impl AppTask {
     }
 
     pub(super) fn looked(&mut self, key: &SlotKey, number: u64, seen: Seen, outcome: Option<&ProbeOutcome>) {
-        let now = self.now();
+        let (now, unix_ms) = (self.now(), self.host.unix_ms());
         let Some(slot) = self.slots.get_mut(key) else { return };
         if slot.run_mut(number).is_none() {
             return;
         }
-        let unix_ms = self.host.unix_ms();
-        let Some(slot) = self.slots.get_mut(key) else { return };
         let Some(clock) = &mut slot.silence else { return };
         clock.seen(now, seen);
         if slot.silence_since.0 != clock.is_failing() {
