@@ -128,6 +128,9 @@ def table(results, count):
 
 
 def main():
+    # Whoever is told to end takes the contestants along.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     parser = argparse.ArgumentParser()
     parser.add_argument("--folder", required=True)
     parser.add_argument("--paas", required=True)
