@@ -1,9 +1,8 @@
 //! A full disk: refused before the build, with the numbers; what serves goes on.
 
-use std::fs::File;
 use std::io::Write;
 
-use super::support::{Host, HostOptions, small};
+use super::support::{Filler, Host, HostOptions, small};
 
 /// Room for a server, its binary in debug mode, a database cluster and a small app.
 const DISK_BYTES: u64 = 900 * 1024 * 1024;
@@ -21,11 +20,7 @@ fn a_full_disk_is_refused_before_the_build_and_costs_nothing_that_was_there() {
     let host = Host::start_with(HostOptions { disk_bytes: Some(DISK_BYTES), ..HostOptions::default() });
     let app = small::serve(&host, "small");
     let head = app.remote_head();
-    let filler = host.root().join("filler");
-    let free = nix::sys::statvfs::statvfs(&host.root()).expect("free space");
-    let bytes = free.blocks_available() * free.fragment_size() - LEFT_BYTES;
-    let file = File::create(&filler).expect("filler");
-    nix::fcntl::posix_fallocate(&file, 0, bytes.cast_signed()).expect("space");
+    let filler = Filler::fill(&host.root(), LEFT_BYTES);
 
     app.checkout.replace("bin/web", "VERSION = \"one\"", "VERSION = \"two\"");
     app.checkout.commit("Two");
@@ -36,9 +31,7 @@ fn a_full_disk_is_refused_before_the_build_and_costs_nothing_that_was_there() {
     assert_eq!(host.facts("small")["version"], "one");
     host.paas(&["status"]).expect_ok().expect_text("disk");
 
-    // Its space is free only once nobody has it open any more.
-    drop(file);
-    std::fs::remove_file(&filler).expect("filler");
+    filler.give_back();
     app.push().expect_accepted();
     assert_eq!(host.facts("small")["version"], "two");
 }

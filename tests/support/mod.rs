@@ -10,6 +10,7 @@
 
 pub(crate) mod asking;
 pub(crate) mod checkout;
+pub(crate) mod filler;
 pub(crate) mod gate;
 pub(crate) mod gateway;
 pub(crate) mod host;
@@ -24,6 +25,7 @@ pub(crate) mod tools;
 pub(crate) mod wait;
 
 pub(crate) use checkout::App;
+pub(crate) use filler::Filler;
 pub(crate) use host::{Host, HostOptions};
 pub(crate) use output::Output;
 pub(crate) use request_loop::RequestLoop;

@@ -1,6 +1,5 @@
 //! A machine that is out of something, stands still or goes dark.
 
-use std::fs::File;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -8,7 +7,7 @@ use nix::sys::signal::Signal;
 use super::super::support::http::Request;
 use super::super::support::processes::{children, cpu_time, descriptors, is_alive, kill_hard, kill_leftover, send};
 use super::super::support::seats::Mode;
-use super::super::support::{Host, HostOptions, SOON, tools, wait_until};
+use super::super::support::{Filler, Host, HostOptions, SOON, tools, wait_until};
 use super::{create, running, serve_with};
 
 /// Sets the soft limit of a process and returns the one before. Only its own user may,
@@ -113,15 +112,11 @@ fn a_server_that_starts_on_a_full_disk_finds_its_apps_and_serves_them() {
     let process = app.process("web.1");
     kill_hard(host.server_pid());
     host.wait_for_end_of_server();
-    let filler = host.root().join("filler");
-    let free = nix::sys::statvfs::statvfs(&host.root()).expect("free space");
-    let file = File::create(&filler).expect("filler");
-    nix::fcntl::posix_fallocate(&file, 0, (free.blocks_available() * free.fragment_size()).cast_signed()).expect("space");
+    let filler = Filler::fill(&host.root(), 0);
     host.start_server();
     assert_eq!(app.process("web.1"), process);
     assert_eq!(host.facts("full")["version"], "one");
-    drop(file);
-    std::fs::remove_file(&filler).expect("filler");
+    filler.give_back();
     app.push_change("bin/web", "VERSION = \"one\"", "VERSION = \"two\"").expect_accepted();
     assert_eq!(host.facts("full")["version"], "two");
 }
