@@ -19,7 +19,7 @@ pub fn pool(
     hold_ms: u64,
     now_unix_ms: i64,
 ) -> Pool {
-    let web: Vec<&InstanceObserved> = observed.instances.iter().filter(|i| i.instance.process_type.is_web()).collect();
+    let web: Vec<&InstanceObserved> = observed.instances.iter().map(AsRef::as_ref).filter(|i| i.instance.process_type.is_web()).collect();
     let routed = |phase: InstancePhase| -> Vec<RoutedInstance> {
         // Its author has said when visitors may not come; silence is only a guess.
         let may_come = |i: &InstanceObserved| i.phase == InstancePhase::Ready || i.keeps_out().is_none();
@@ -79,7 +79,7 @@ mod tests {
 
     fn pool_of(modes: &[(u32, ReleaseMode)], instances: Vec<InstanceObserved>, now: i64) -> Pool {
         let modes = modes.iter().map(|(v, m)| (ReleaseVersion(*v), *m)).collect();
-        pool(&modes, &AppObserved { instances }, true, HOLD_MAX_MS, now)
+        pool(&modes, &AppObserved { instances: instances.into_iter().map(Into::into).collect() }, true, HOLD_MAX_MS, now)
     }
 
     fn ports(pool: &Pool) -> Vec<u16> {

@@ -179,6 +179,8 @@ fn entered(before: InstancePhase, kept_out: bool, instance: &InstanceObserved) -
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use model::ExitStatus;
 
@@ -186,7 +188,7 @@ mod tests {
         let instance = InstanceId::parse(&"hello".parse().expect("app"), "web.1").expect("instance");
         let run_of = |number| RunId { instance: instance.clone(), version: ReleaseVersion(7), number };
         AppObserved {
-            instances: vec![InstanceObserved {
+            instances: vec![Arc::new(InstanceObserved {
                 run: Some(run_of(run)),
                 last_end: ended.map(|(number, reason)| LastEnd {
                     run: run_of(number),
@@ -211,7 +213,7 @@ mod tests {
                 hint: None,
                 restarts: 1,
                 next_start_unix_ms: None,
-            }],
+            })],
         }
     }
 
@@ -252,7 +254,7 @@ mod tests {
         let mut story = Story::default();
         let with = |phase, kind, warn, state| {
             let mut observed = seen(phase, 1, None);
-            observed.instances[0].checks.push(check(kind, warn, state));
+            Arc::make_mut(&mut observed.instances[0]).checks.push(check(kind, warn, state));
             observed
         };
         let mut told = Vec::new();
@@ -284,12 +286,12 @@ mod tests {
         let mut story = Story::default();
         let mut now = seen(InstancePhase::Starting, 1, None);
         story.tell(&now, false);
-        now.instances[0].hint = Some(hint.clone());
+        Arc::make_mut(&mut now.instances[0]).hint = Some(hint.clone());
         let told = story.tell(&now, false);
         let text = "web.1 listens on 127.0.0.1:5000, not on $PORT=20017: start it with --port $PORT";
         assert_eq!(told, [Told { process: "web.1".to_owned(), text: text.to_owned(), trouble: Some(EventCode::InstancePort) }]);
         let mut after = seen(InstancePhase::Failed, 1, Some((1, StopReason::BootTimeout { seconds: 60 })));
-        after.instances[0].last_end.as_mut().expect("an end").flight.hint = Some(hint);
+        Arc::make_mut(&mut after.instances[0]).last_end.as_mut().expect("an end").flight.hint = Some(hint);
         assert!(!story.tell(&after, false).iter().any(|told| told.text.contains("listens on")), "told before");
     }
 

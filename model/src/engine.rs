@@ -7,6 +7,7 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::author::CheckKind;
 use crate::{
@@ -304,13 +305,13 @@ impl InstanceObserved {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AppObserved {
     /// Every instance of every release that has one or should.
-    pub instances: Vec<InstanceObserved>,
+    pub instances: Vec<Arc<InstanceObserved>>,
 }
 
 impl AppObserved {
     /// The instances of one release.
     pub fn of(&self, version: ReleaseVersion) -> impl Iterator<Item = &InstanceObserved> {
-        self.instances.iter().filter(move |i| i.version == version)
+        self.instances.iter().map(Arc::as_ref).filter(move |i| i.version == version)
     }
 }
 

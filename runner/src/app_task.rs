@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! target, messages, timers, ends of futures ─▶ settle: reconcile → lifecycle → effects
-//!                                           └▶ AppObserved, whole, at each change
+//!                                           └▶ AppObserved at each change
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use model::engine::{AppObserved, AppTarget, CheckTried, InstancePhase, ReleaseMode};
+use model::engine::{AppObserved, AppTarget, CheckTried, InstanceObserved, InstancePhase};
 use model::{AppNumber, Ordinal, ProcessType, RunId};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -19,9 +19,9 @@ use crate::flight_recorder::Recorder;
 use crate::host::{Found, Host, Live, StartFailure};
 use crate::instance_task::{Done, Subject};
 use crate::lifecycle::{InstanceEvent, State};
-use crate::limits::{BOOT_TIMEOUT, BOOT_TIMEOUT_OF_LAST, LAUNCH_RETRY, LAUNCH_WAIT, STOP_GRACE};
+use crate::limits::{BOOT_TIMEOUT, BOOT_TIMEOUT_OF_LAST, LAUNCH_RETRY, LAUNCH_WAIT};
 use crate::port_leases::{LeaseSlot, PortLeases};
-use crate::reconcile::{self, SlotKey, Step, reconcile};
+use crate::reconcile::{self, Known, Plan, SlotKey};
 use crate::runs::RunEnd;
 use crate::silence::{Mono, Seen};
 use crate::slot::{Slot, Startup};
@@ -32,6 +32,7 @@ mod effects;
 mod flights;
 mod health;
 mod notify;
+mod settling;
 mod starts;
 
 /// What all apps of the box share.
@@ -68,6 +69,16 @@ pub(crate) struct AppTask {
     shared: Arc<Shared>,
     target: Arc<AppTarget>,
     slots: BTreeMap<SlotKey, Slot>,
+    /// Those that something happened to since they were looked at last.
+    touched: BTreeSet<SlotKey>,
+    /// What follows from the target alone.
+    plan: Plan,
+    /// What the last comparison with the target was made of.
+    known: BTreeMap<SlotKey, Known>,
+    /// The target is another one, or it counts no longer: everything is looked at anew.
+    is_new_target: bool,
+    /// What was told of each instance last.
+    told: BTreeMap<SlotKey, Arc<InstanceObserved>>,
     last_boots: BTreeMap<(ProcessType, Ordinal), Duration>,
     /// Live runs that no instance claims, being killed.
     strays: Vec<RunId>,
@@ -91,6 +102,11 @@ impl AppTask {
             shared,
             target,
             slots: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            plan: Plan::default(),
+            known: BTreeMap::new(),
+            is_new_target: true,
+            told: BTreeMap::new(),
             last_boots: BTreeMap::new(),
             strays: Vec::new(),
             jobs: JoinSet::new(),
@@ -106,8 +122,8 @@ impl AppTask {
         self.target = target.borrow_and_update().clone();
         self.adopt(found);
         loop {
-            self.settle();
-            self.publish(&observed);
+            let looked_at = self.settle();
+            self.publish(&looked_at, &observed);
             self.answer_halt();
             let now = self.now();
             let wake = self.slots.values().filter_map(|slot| slot.next_wake(now)).min();
@@ -119,7 +135,10 @@ impl AppTask {
             };
             tokio::select! {
                 changed = target.changed() => match changed {
-                    Ok(()) => self.target = target.borrow_and_update().clone(),
+                    Ok(()) => {
+                        self.target = target.borrow_and_update().clone();
+                        self.is_new_target = true;
+                    }
                     Err(_) => return,
                 },
                 message = messages.recv() => match message {
@@ -137,93 +156,6 @@ impl AppTask {
 
     fn now(&self) -> Mono {
         self.epoch.elapsed()
-    }
-
-    /// Takes every step that can be taken now.
-    fn settle(&mut self) {
-        loop {
-            let known = self.slots.iter().map(|(key, slot)| (key.clone(), slot.known())).collect();
-            let steps = match &self.halt {
-                Some(_) => reconcile(&AppTarget { releases: BTreeMap::new(), ..(*self.target).clone() }, &known),
-                None => reconcile(&self.target, &known),
-            };
-            if steps.is_empty() {
-                break;
-            }
-            for step in steps {
-                self.step(step);
-            }
-        }
-        let keys: Vec<SlotKey> = self.slots.keys().cloned().collect();
-        for key in &keys {
-            self.apply_mode(key);
-            self.event(key, InstanceEvent::Tick);
-            self.advance_start(key);
-            self.advance_startup(key);
-            self.advance_checks(key);
-            self.advance_watchdog(key);
-            self.advance_silence(key);
-            self.consider_unready(key);
-            self.consider_restart(key);
-        }
-    }
-
-    fn step(&mut self, step: Step) {
-        match step {
-            Step::Create(key) => {
-                let slot = Slot::new(key.process_type.is_web(), self.restart_counter(&key), self.host.unix_ms());
-                self.slots.insert(key, slot);
-            }
-            Step::Up(key) => {
-                let counter = self.restart_counter(&key);
-                if let Some(slot) = self.slots.get_mut(&key) {
-                    slot.wanted = true;
-                    slot.restart_seen = counter;
-                }
-                self.apply_mode(&key);
-                self.event(&key, InstanceEvent::Up);
-            }
-            Step::Down(key) => {
-                if let Some(slot) = self.slots.get_mut(&key) {
-                    slot.wanted = false;
-                }
-                self.event(&key, InstanceEvent::Down);
-                if self.halt.is_some() {
-                    self.event(&key, InstanceEvent::Released);
-                }
-            }
-            Step::Restart(key) => {
-                let counter = self.restart_counter(&key);
-                if let Some(slot) = self.slots.get_mut(&key) {
-                    slot.restart_seen = counter;
-                    slot.restarting = matches!(slot.life.phase(), InstancePhase::Ready | InstancePhase::Unready);
-                }
-                self.event(&key, InstanceEvent::Restart);
-            }
-            Step::Forget(key) => self.forget(&key),
-        }
-    }
-
-    fn forget(&mut self, key: &SlotKey) {
-        self.slots.remove(key);
-        let is_left = self.slots.keys().any(|k| k.process_type == key.process_type && k.ordinal == key.ordinal);
-        if !is_left {
-            self.leases(PortLeases::forget, key);
-            self.last_boots.remove(&(key.process_type.clone(), key.ordinal));
-        }
-    }
-
-    fn restart_counter(&self, key: &SlotKey) -> u64 {
-        self.target.restarts.get(&reconcile::instance(&self.target, key)).copied().unwrap_or(0)
-    }
-
-    fn apply_mode(&mut self, key: &SlotKey) {
-        let mode = self.target.releases.get(&key.version).map(|release| release.mode);
-        let stop_timeout = self.target.limits.get(&key.process_type).and_then(|limits| limits.stop_timeout_s);
-        if let Some(slot) = self.slots.get_mut(key) {
-            slot.life.set_stop_grace(stop_timeout.map_or(STOP_GRACE, |s| Duration::from_secs(s.into())));
-            slot.life.set_mode(mode.is_some_and(ReleaseMode::is_candidate), mode.is_some_and(ReleaseMode::is_routed));
-        }
     }
 
     fn leases<T>(&self, act: impl FnOnce(&mut PortLeases, &LeaseSlot) -> T, key: &SlotKey) -> T {
@@ -261,10 +193,12 @@ impl AppTask {
 
     fn clock_of(&mut self, number: u64) -> Option<&mut crate::silence::SilenceClock> {
         let key = self.key_of(number)?;
+        self.touched.insert(key.clone());
         self.slots.get_mut(&key)?.silence.as_mut()
     }
 
     fn done(&mut self, done: Done) {
+        self.touched.extend(done.key().cloned());
         match done {
             Done::Started(key, number, result) => self.started(&key, number, result),
             Done::Gone(key, number, end, lines) => self.gone(&key, number, &end, lines),
@@ -289,6 +223,7 @@ impl AppTask {
     fn begin_halt(&mut self, grace: Duration, done: oneshot::Sender<u32>) {
         let live = self.slots.values().filter(|slot| slot.run.is_some()).count();
         let runs = u32::try_from(live).unwrap_or(u32::MAX);
+        self.is_new_target = true;
         let halt = self.halt.get_or_insert(Halt { grace, runs, waiting: Vec::new() });
         halt.waiting.push(done);
         // Whoever drains already is let go as well: there will be no router to wait for.
@@ -308,25 +243,6 @@ impl AppTask {
             }
         }
     }
-
-    fn publish(&self, observed: &watch::Sender<AppObserved>) {
-        let instances = self.slots.iter().map(|(key, slot)| slot.observed(reconcile::instance(&self.target, key), key)).collect();
-        let new = AppObserved { instances };
-        observed.send_if_modified(|old| {
-            // Each try of a check is there for whoever asks; only what changed is news.
-            let is_news = *old != new && without_tries(old) != without_tries(&new);
-            *old = new;
-            is_news
-        });
-    }
-}
-
-fn without_tries(observed: &AppObserved) -> AppObserved {
-    let mut observed = observed.clone();
-    for check in observed.instances.iter_mut().flat_map(|instance| &mut instance.checks) {
-        (check.answer, check.took_ms, check.failures) = (None, None, 0);
-    }
-    observed
 }
 
 #[cfg(test)]

@@ -42,6 +42,25 @@ pub(crate) enum Done {
     Nothing,
 }
 
+impl Done {
+    /// The instance that it happened to.
+    pub(crate) fn key(&self) -> Option<&SlotKey> {
+        match self {
+            Self::Started(key, ..)
+            | Self::Gone(key, ..)
+            | Self::Probed(key, ..)
+            | Self::Looked(key, ..)
+            | Self::Tried(key, ..)
+            | Self::Notified(key, ..)
+            | Self::WatchdogSeen(key, ..)
+            | Self::Diagnosed(key, ..)
+            | Self::MayStart(key, ..)
+            | Self::MayRestart(key, ..) => Some(key),
+            Self::ManualTries | Self::StrayGone(_) | Self::Nothing => None,
+        }
+    }
+}
+
 /// One instance's run, as the futures need it.
 #[derive(Clone)]
 pub(crate) struct Subject {

@@ -129,8 +129,9 @@ pub const LISTENER_LINES_MAX: usize = 20_000;
 pub const UNIX_PATH_CHARS_MAX: usize = 120;
 /// A web instance that has not bound `PORT` after this is looked at by the port doctor.
 pub const PORT_DOCTOR_AFTER: Duration = s(5);
-/// How long a look at a run's processes may hold up its stop.
-pub const LOOK_MAX: Duration = Duration::from_millis(500);
+/// How long a look at a run's processes may hold up its stop. A busy machine, where it
+/// takes longest, is where it is needed most.
+pub const LOOK_MAX: Duration = s(2);
 /// Processes of a run that are looked at.
 pub const PROCESSES_LOOKED_AT_MAX: usize = 256;
 /// Threads of a process that are looked at.

@@ -57,10 +57,27 @@ pub enum Step {
     Forget(SlotKey),
 }
 
-/// The steps that can be taken now; others follow when something happens.
-pub fn reconcile(target: &AppTarget, known: &BTreeMap<SlotKey, Known>) -> Vec<Step> {
-    let existing = existing(target);
-    let wanted = wanted(target, &existing);
+/// What follows from a target alone.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// The instances of its releases.
+    existing: BTreeSet<SlotKey>,
+    /// Those that should run.
+    wanted: BTreeSet<SlotKey>,
+}
+
+impl Plan {
+    /// Draws it up. That of no target wants nothing.
+    pub fn of(target: &AppTarget) -> Self {
+        let existing = existing(target);
+        Self { wanted: wanted(target, &existing), existing }
+    }
+}
+
+/// The steps that can be taken now; others follow when something happens. `plan` is that
+/// of the target, or the empty one to take everything down.
+pub fn reconcile(target: &AppTarget, plan: &Plan, known: &BTreeMap<SlotKey, Known>) -> Vec<Step> {
+    let Plan { existing, wanted } = plan;
     let mut steps: Vec<Step> = existing.iter().filter(|key| !known.contains_key(key)).cloned().map(Step::Create).collect();
     for (key, now) in known {
         if !wanted.contains(key) {
@@ -73,7 +90,7 @@ pub fn reconcile(target: &AppTarget, known: &BTreeMap<SlotKey, Known>) -> Vec<St
             steps.push(Step::Up(key.clone()));
         }
     }
-    steps.extend(restarts(target, known, &wanted).into_iter().map(Step::Restart));
+    steps.extend(restarts(target, known, wanted).into_iter().map(Step::Restart));
     steps
 }
 

@@ -6,6 +6,7 @@
 //! ```
 
 mod adopt;
+mod boot;
 mod conversation;
 mod folder;
 mod helper;
@@ -104,6 +105,8 @@ pub enum StartError {
 pub struct Runs {
     root: PathBuf,
     launcher: Launcher,
+    /// What is found without a record of its shim was left by an earlier boot.
+    is_after_boot: bool,
 }
 
 /// What an old run folder turned out to be.
@@ -118,7 +121,8 @@ pub enum Adopted {
 impl Runs {
     /// Runs below `root`, started through `launcher`.
     pub fn new(root: PathBuf, launcher: Launcher) -> Self {
-        Self { root, launcher }
+        let is_after_boot = boot::is_first_since_boot(&root.join("runs"));
+        Self { root, launcher, is_after_boot }
     }
 
     /// Starts a run and returns once its shim keeps it and the child was let go. Await it
@@ -131,7 +135,7 @@ impl Runs {
     /// `abandoned` where a lock can be won without an exit record. `NotFound`: there is no
     /// such folder. Any other error: something may be alive in it.
     pub async fn adopt(&self, app: AppNumber, folder: &str) -> io::Result<Adopted> {
-        adopt::adopt(self.folder(app, folder)?, &self.launcher).await
+        adopt::adopt(self, self.folder(app, folder)?).await
     }
 
     /// Starts a command inside a live run: in its namespaces, as its user, with no more

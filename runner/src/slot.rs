@@ -190,6 +190,12 @@ impl Slot {
         run.record.port.is_some() && !(run.checks.decide(CheckKind::Liveness) && run.checks.decide(CheckKind::Readiness))
     }
 
+    /// Whether it waits to be started for something that no timer and no turn brings.
+    pub(crate) fn is_held_up(&self) -> bool {
+        let waits_for_its_turn = |pending: &Pending| pending.permit_asked && pending.permit.is_none();
+        self.pending.as_ref().is_some_and(|pending| pending.retry_at.is_none() && !waits_for_its_turn(pending))
+    }
+
     /// When this instance has something to do by itself.
     pub(crate) fn next_wake(&self, now: Mono) -> Option<Mono> {
         let permit = self.start_permit.as_ref().map(|(_, until)| *until);

@@ -24,7 +24,7 @@ pub(super) fn process_words(view: &AppView) -> Vec<String> {
 
 /// The instances that people mean: of the current release, and what else is alive.
 pub(super) fn shown(view: &AppView) -> impl Iterator<Item = &InstanceObserved> {
-    view.observed.instances.iter().filter(|i| {
+    view.observed.instances.iter().map(AsRef::as_ref).filter(|i| {
         Some(i.version) == view.current || i.run.is_some() || view.modes.get(&i.version).is_some_and(|m| *m != ReleaseMode::Retire)
     })
 }

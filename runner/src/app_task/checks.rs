@@ -137,6 +137,7 @@ impl AppTask {
 
     pub(super) fn manual_tries_ended(&mut self) {
         let now = self.now();
+        self.touched.extend(self.slots.keys().cloned());
         for run in self.slots.values_mut().filter_map(|slot| slot.run.as_mut()) {
             run.checks.end_manual(now);
         }

@@ -14,10 +14,14 @@ impl AppTask {
     pub(super) fn event(&mut self, key: &SlotKey, event: InstanceEvent) {
         let now = self.now();
         let Some(slot) = self.slots.get_mut(key) else { return };
+        let is_tick = matches!(event, InstanceEvent::Tick);
         let before = slot.life.state();
         let effects = slot.life.on_event(now, event);
         if effects.start {
             slot.pending = Some(Pending::default());
+        }
+        if !is_tick || slot.life.state() != before {
+            self.touched.insert(key.clone());
         }
         self.carry_out(key, effects);
         let Some(slot) = self.slots.get(key) else { return };

@@ -137,7 +137,7 @@ impl AppTask {
     }
 
     /// Whether it should be restarted, and why: the author's checks have the first word.
-    fn verdict(&self, key: &SlotKey) -> Option<(Cause, StopReason)> {
+    pub(super) fn verdict(&self, key: &SlotKey) -> Option<(Cause, StopReason)> {
         let now = self.now();
         let slot = self.slots.get(key)?;
         if !matches!(slot.life.phase(), InstancePhase::Ready | InstancePhase::Unready) {

@@ -10,18 +10,18 @@ use super::folder::{RunFolder, pidfd_of};
 use super::launcher::within;
 use super::live::LiveRun;
 use super::socket::Packets;
-use super::{Adopted, Launcher};
+use super::{Adopted, Runs};
 use crate::limits::{ADOPT_MAX, ADOPT_RETRY, ADOPT_RETRY_MAX, ADOPT_SOCKET_MAX};
 use shim::record::boot_id;
 
-pub(super) async fn adopt(folder: RunFolder, launcher: &Launcher) -> io::Result<Adopted> {
+pub(super) async fn adopt(runs: &Runs, folder: RunFolder) -> io::Result<Adopted> {
     if !folder.path().is_dir() {
         return Err(io::ErrorKind::NotFound.into());
     }
     let began = Instant::now();
     let mut pause = ADOPT_RETRY;
     loop {
-        match look(&folder, launcher, began.elapsed() < ADOPT_SOCKET_MAX).await {
+        match look(runs, &folder, began.elapsed() < ADOPT_SOCKET_MAX).await {
             Ok(Some(adopted)) => return Ok(adopted),
             // Between its lock and its socket a shim needs a moment; our own trouble may pass.
             Ok(None) | Err(_) if began.elapsed() < ADOPT_MAX => {}
@@ -35,14 +35,14 @@ pub(super) async fn adopt(folder: RunFolder, launcher: &Launcher) -> io::Result<
 
 /// One look. `wants_socket`: a shim that does not listen may not have come so far yet;
 /// after a while it counts as alive all the same, since lock and process say so.
-async fn look(folder: &RunFolder, launcher: &Launcher, wants_socket: bool) -> io::Result<Option<Adopted>> {
+async fn look(runs: &Runs, folder: &RunFolder, wants_socket: bool) -> io::Result<Option<Adopted>> {
     let lock = folder.try_lock()?;
-    let Some(record) = folder.process() else { return Ok(lock.map(|lock| Adopted::Ended(folder.end(&lock, false)))) };
+    let Some(record) = folder.process() else { return Ok(lock.map(|lock| Adopted::Ended(folder.end(&lock, runs.is_after_boot)))) };
     if record.boot_id != boot_id()? {
         return Ok(lock.map(|lock| Adopted::Ended(folder.end(&lock, true))));
     }
     let Some(pidfd) = pidfd_of(&record) else { return Ok(lock.map(|lock| Adopted::Ended(folder.end(&lock, false)))) };
-    let run = LiveRun::new(folder.clone(), record.shim_pid, record.started_unix_ms, pidfd, launcher.clone())?;
+    let run = LiveRun::new(folder.clone(), record.shim_pid, record.started_unix_ms, pidfd, runs.launcher.clone())?;
     if let Some(lock) = lock {
         drop(lock);
         // The lock is free before the last of the run has let go of its memory and port.

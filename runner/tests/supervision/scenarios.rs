@@ -138,7 +138,7 @@ impl Server {
         assert!(tar.success());
     }
 
-    async fn wait(&self, what: &str, wanted: impl FnMut(&AppObserved) -> bool) -> Vec<InstanceObserved> {
+    async fn wait(&self, what: &str, wanted: impl FnMut(&AppObserved) -> bool) -> Vec<Arc<InstanceObserved>> {
         let mut observed = self.runner.observed(&app());
         let waited = tokio::time::timeout(Duration::from_secs(30), observed.wait_for(wanted)).await;
         let in_time = waited.is_ok_and(|seen| seen.is_ok());
@@ -149,14 +149,14 @@ impl Server {
     }
 
     /// So that the stage can end them, whatever happens here.
-    fn note(&self, seen: &[InstanceObserved]) {
+    fn note(&self, seen: &[Arc<InstanceObserved>]) {
         let mut notes = std::fs::File::options().create(true).append(true).open(self.root.join("logs/shims")).expect("notes");
         for shim in seen.iter().filter_map(|instance| instance.shim_pid) {
             writeln!(notes, "{shim}").expect("note");
         }
     }
 
-    async fn ready(&self, count: usize) -> Vec<InstanceObserved> {
+    async fn ready(&self, count: usize) -> Vec<Arc<InstanceObserved>> {
         let all_ready =
             |seen: &AppObserved| seen.instances.len() == count && seen.instances.iter().all(|i| i.phase == InstancePhase::Ready);
         self.wait("ready", all_ready).await

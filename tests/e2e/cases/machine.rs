@@ -139,7 +139,8 @@ fn after_everything_was_killed_at_once_the_next_start_brings_back_what_ran() {
     for instance in ["web.1", "web.2", "sleeper.1", "sleeper.2"] {
         app.up(instance);
     }
-    assert_eq!(running(&host, "86404").len(), 2);
+    // Up means that its shim let it go; its program follows a moment later.
+    wait_until("both sleep", SOON, || (running(&host, "86404").len() == 2).then_some(()));
     assert_eq!(host.facts("dark")["release"], "v1");
     assert_eq!(children(host.router_shim_pid()).len(), 1);
 }

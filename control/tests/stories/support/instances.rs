@@ -236,7 +236,7 @@ impl State {
         let Some(known) = self.apps.get(&number) else { return };
         let Some(target) = &known.target else { return };
         let instances = self.instances.iter().filter(|(key, _)| key.0 == number);
-        let now = AppObserved { instances: instances.map(|(key, instance)| self.seen(target, key, instance)).collect() };
+        let now = AppObserved { instances: instances.map(|(key, instance)| self.seen(target, key, instance).into()).collect() };
         known.observed.send_if_modified(|old| {
             let changed = *old != now;
             *old = now;

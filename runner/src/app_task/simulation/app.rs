@@ -71,7 +71,7 @@ impl App {
     }
 
     pub(super) fn seen(&self, name: &str) -> Option<InstanceObserved> {
-        self.observed.borrow().instances.iter().find(|i| format!("{} {}", i.instance.name(), i.version) == name).cloned()
+        self.observed.borrow().instances.iter().find(|i| format!("{} {}", i.instance.name(), i.version) == name).map(|i| (**i).clone())
     }
 
     pub(super) fn phase(&self, name: &str) -> Option<InstancePhase> {
