@@ -10,6 +10,7 @@ mod desired;
 mod session;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -77,6 +78,8 @@ struct Inner {
     path: PathBuf,
     epoch: u64,
     desired: Mutex<Desired>,
+    /// Copies of the sockets where host names decide, as routers handed them back.
+    fronts: Mutex<BTreeMap<SocketAddr, TcpListener>>,
     /// Told when `desired` changed.
     changed: watch::Sender<()>,
     view: watch::Sender<View>,
@@ -112,6 +115,7 @@ impl RouterClient {
             path: path.into(),
             epoch: u64::try_from(since.as_micros()).unwrap_or(0),
             desired: Mutex::default(),
+            fronts: Mutex::default(),
             changed: watch::Sender::new(()),
             view: watch::Sender::new(View { without: Some(Instant::now()), ..View::default() }),
             events,
@@ -144,6 +148,13 @@ impl RouterClient {
     /// Has an app's lasting port closed.
     pub fn unlisten(&self, app: &AppName) {
         self.inner.change(|desired| desired.listen(app, None));
+    }
+
+    /// A copy of the socket that listens on this address where host names decide, for the
+    /// next router, if one has handed it back; then the lasting ports have come too.
+    pub fn front(&self, address: SocketAddr) -> Option<OwnedFd> {
+        let fronts = self.inner.fronts.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(fronts.get(&address)?.try_clone().ok()?.into())
     }
 
     /// Apps whose lasting port the connected router has or gets from this client;
@@ -232,6 +243,13 @@ impl Inner {
 
     fn lock(&self) -> MutexGuard<'_, Desired> {
         self.desired.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep_front(&self, listener: TcpListener) {
+        match listener.local_addr() {
+            Ok(address) => drop(self.fronts.lock().unwrap_or_else(PoisonError::into_inner).insert(address, listener)),
+            Err(error) => tracing::warn!(%error, "what a router handed back is no listening socket"),
+        }
     }
 
     fn tell(&self, event: RouterEvent) {

@@ -1,6 +1,6 @@
 //! The router's side of the conversation with the server.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use crate::frames::{ConversationError, Inbox, send};
 use crate::limits;
 use crate::listen::Doors;
+use crate::outlet::{Outgoing, Outlet};
 use crate::protocol::{self, FromRouter, FromServer, WireRoutes};
 use crate::state::Shared;
 
@@ -62,9 +63,9 @@ async fn converse(stream: &UnixStream, shared: &Shared, doors: &Doors) -> Result
     }
 }
 
-async fn write_frames(stream: &UnixStream, mut frames: mpsc::Receiver<FromRouter>) -> Result<(), ConversationError> {
-    while let Some(frame) = frames.recv().await {
-        send(stream, &frame, None).await?;
+async fn write_frames(stream: &UnixStream, mut frames: mpsc::Receiver<Outgoing>) -> Result<(), ConversationError> {
+    while let Some(Outgoing { frame, descriptor }) = frames.recv().await {
+        send(stream, &frame, descriptor.as_ref().map(AsFd::as_fd)).await?;
     }
     Err(ConversationError::Protocol("another server took over, or this one does not read"))
 }
@@ -96,6 +97,7 @@ fn handle(frame: FromServer, shared: &Shared, doors: &Doors) {
             Ok(app) => doors.close_for_app(&app),
             Err(error) => tracing::warn!(%error, "a port cannot be closed"),
         },
+        FromServer::HandBack => hand_back(doors, &shared.surroundings.outlet),
         FromServer::LastByte { query, run } => {
             let instance = RunId::try_from(&run).ok().and_then(|run| routes.run(&run));
             let age = instance.and_then(|instance| instance.silent_for());
@@ -135,6 +137,20 @@ fn listen(doors: &Doors, app: &str, descriptor: OwnedFd) {
     };
     if let Err(error) = doors.open_for_app(app, descriptor.into()) {
         tracing::warn!(%error, "a port cannot be opened");
+    }
+}
+
+fn hand_back(doors: &Doors, outlet: &Outlet) {
+    let copies = doors.copies();
+    // All of them are queued at once, and a full queue would end the conversation.
+    let beyond = copies.len().saturating_sub(limits::LISTENERS_HANDED_BACK_MAX);
+    for (app, copy) in copies.into_iter().skip(beyond) {
+        match copy {
+            Ok(copy) => {
+                outlet.send(Outgoing { frame: FromRouter::Listener { app: app.map(|app| app.to_string()) }, descriptor: Some(copy) });
+            }
+            Err(error) => tracing::warn!(%error, "a listening socket cannot be handed back"),
+        }
     }
 }
 

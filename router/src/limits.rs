@@ -72,6 +72,8 @@ pub const FRAMES_READ_BYTES: usize = 16 * 1024;
 /// Frames to the server that wait to be written; one more ends the conversation, and
 /// the server starts it anew.
 pub const FRAMES_WAITING_MAX: usize = 4_096;
+/// Listening sockets that a server is handed back at once: fewer than may wait.
+pub const LISTENERS_HANDED_BACK_MAX: usize = FRAMES_WAITING_MAX / 2;
 /// Descriptors that came ahead of their frames.
 pub const DESCRIPTORS_WAITING_MAX: usize = 16;
 /// A server has this long to say hello.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -30,8 +31,21 @@ struct Open {
     /// Held by each connection too; once all are dropped, nothing is served any more.
     /// None once the doors are closed.
     alive: Option<mpsc::Sender<()>>,
-    hosts: Vec<AbortHandle>,
-    apps: BTreeMap<AppName, AbortHandle>,
+    hosts: Vec<Accepting>,
+    apps: BTreeMap<AppName, Accepting>,
+}
+
+/// One socket and who accepts from it; dropping it ends both here.
+#[derive(Debug)]
+struct Accepting {
+    listener: Arc<TcpListener>,
+    task: AbortHandle,
+}
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 impl Doors {
@@ -47,8 +61,8 @@ impl Doors {
     pub(crate) fn open_for_hosts(&self, listener: std::net::TcpListener) -> io::Result<()> {
         let mut open = self.lock();
         let Some(alive) = open.alive.clone() else { return Ok(()) };
-        let handle = self.accept_from(listener, None, alive)?;
-        open.hosts.push(handle);
+        let accepting = self.accept_from(listener, None, alive)?;
+        open.hosts.push(accepting);
         Ok(())
     }
 
@@ -56,18 +70,14 @@ impl Doors {
     pub(crate) fn open_for_app(&self, app: AppName, listener: std::net::TcpListener) -> io::Result<()> {
         let mut open = self.lock();
         let Some(alive) = open.alive.clone() else { return Ok(()) };
-        let handle = self.accept_from(listener, Some(app.clone()), alive)?;
-        if let Some(old) = open.apps.insert(app, handle) {
-            old.abort();
-        }
+        let accepting = self.accept_from(listener, Some(app.clone()), alive)?;
+        open.apps.insert(app, accepting);
         Ok(())
     }
 
     /// Closes an app's lasting port.
     pub(crate) fn close_for_app(&self, app: &AppName) {
-        if let Some(old) = self.lock().apps.remove(app) {
-            old.abort();
-        }
+        self.lock().apps.remove(app);
     }
 
     /// Apps whose lasting port is open here.
@@ -75,19 +85,28 @@ impl Doors {
         self.lock().apps.keys().cloned().collect()
     }
 
+    /// Copies of every socket, those where host names decide last: who has them has all.
+    pub(crate) fn copies(&self) -> Vec<(Option<AppName>, io::Result<OwnedFd>)> {
+        let open = self.lock();
+        let copy = |accepting: &Accepting| accepting.listener.as_fd().try_clone_to_owned();
+        let apps = open.apps.iter().map(|(app, accepting)| (Some(app.clone()), copy(accepting)));
+        apps.chain(open.hosts.iter().map(|accepting| (None, copy(accepting)))).collect()
+    }
+
     /// Accepts nothing any more. Whoever holds copies of the sockets goes on.
     pub(crate) fn close_all(&self) {
         let mut open = self.lock();
         open.alive = None;
-        std::mem::take(&mut open.hosts).iter().chain(std::mem::take(&mut open.apps).values()).for_each(AbortHandle::abort);
+        open.hosts.clear();
+        open.apps.clear();
     }
 
-    fn accept_from(&self, listener: std::net::TcpListener, app: Option<AppName>, alive: mpsc::Sender<()>) -> io::Result<AbortHandle> {
+    fn accept_from(&self, listener: std::net::TcpListener, app: Option<AppName>, alive: mpsc::Sender<()>) -> io::Result<Accepting> {
         listener.set_nonblocking(true)?;
-        let listener = TcpListener::from_std(listener)?;
+        let listener = Arc::new(TcpListener::from_std(listener)?);
         let door = Door { app, port: listener.local_addr()?.port() };
-        let accepting = accept_loop(listener, door, self.shared.clone(), self.places.clone(), alive);
-        Ok(tokio::spawn(accepting).abort_handle())
+        let accepting = accept_loop(listener.clone(), door, self.shared.clone(), self.places.clone(), alive);
+        Ok(Accepting { listener, task: tokio::spawn(accepting).abort_handle() })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Open> {
@@ -95,7 +114,7 @@ impl Doors {
     }
 }
 
-async fn accept_loop(listener: TcpListener, door: Door, shared: Arc<Shared>, places: Arc<Semaphore>, alive: mpsc::Sender<()>) {
+async fn accept_loop(listener: Arc<TcpListener>, door: Door, shared: Arc<Shared>, places: Arc<Semaphore>, alive: mpsc::Sender<()>) {
     let mut serving = shared.routes.serving();
     if serving.wait_for(|serving| *serving).await.is_err() {
         return;

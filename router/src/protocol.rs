@@ -8,11 +8,13 @@
 //!                              ◀─────  Applied{seq, busy} | Refused{seq, why}
 //!   Put | Delete | Listen+fd … ─────▶
 //!                              ◀─────  Applied … Idle{run} … Trouble{run, kind}
+//!   HandBack                   ─────▶
+//!                              ◀─────  Listener+fd …
 //! ```
 //!
 //! A frame is a length of 4 bytes (little endian) and JSON. Both sides speak their own
-//! version and the one before; unknown fields and frames are ignored. `Listen` brings
-//! one descriptor on its first byte (SCM_RIGHTS).
+//! version and the one before; unknown fields and frames are ignored. `Listen` and
+//! `Listener` bring one descriptor on their first byte (SCM_RIGHTS).
 
 use model::{AppName, AppNumber, AppRoutes, InstanceId, Invalid, Pool, ReleaseVersion, RoutedInstance, RunId};
 use serde::{Deserialize, Serialize};
@@ -69,6 +71,9 @@ pub enum FromServer {
         /// The app.
         app: String,
     },
+    /// Asks for copies of what the router listens on: a router that dies must not take
+    /// along what a server that came later has never opened.
+    HandBack,
     /// Asks how long ago the last byte of a run was seen.
     LastByte {
         /// Names the answer.
@@ -141,6 +146,11 @@ pub enum FromRouter {
         run: WireRun,
         /// What happened.
         kind: TroubleKind,
+    },
+    /// Answers `HandBack`, once for each: a copy of a listening socket comes along.
+    Listener {
+        /// Whose lasting port it is; none where host names decide.
+        app: Option<String>,
     },
     /// It takes no more connections: another router may follow; this one drains.
     Leaving,
@@ -352,6 +362,7 @@ mod tests {
             FromServer::Delete { seq: 3, app: "hello".into() },
             FromServer::Listen { app: "hello".into() },
             FromServer::Unlisten { app: "hello".into() },
+            FromServer::HandBack,
             FromServer::LastByte { query: 9, run: run.clone() },
             FromServer::Traffic { query: 10, app: "hello".into() },
         ];
@@ -363,6 +374,8 @@ mod tests {
             FromRouter::LastByte { query: 9, age_ms: Some(5) },
             FromRouter::Traffic { query: 10, runs: vec![WireTraffic { run: run.clone(), requests: 20, errors: 5 }] },
             FromRouter::Trouble { run, kind: TroubleKind::Left },
+            FromRouter::Listener { app: None },
+            FromRouter::Listener { app: Some("hello".into()) },
             FromRouter::Leaving,
         ];
         let text = |bytes: Vec<u8>| String::from_utf8(bytes[4..].to_vec()).expect("utf-8");

@@ -1,7 +1,7 @@
 //! The commands that are about one app.
 
 use super::support::http::Request;
-use super::support::{App, Host, RequestLoop, SOON, small, wait_until};
+use super::support::{Host, RequestLoop, SOON, small, wait_until};
 
 #[test]
 fn apps_create_prints_the_urls_and_sets_the_remote() {
@@ -15,17 +15,11 @@ fn apps_create_prints_the_urls_and_sets_the_remote() {
     assert_eq!(listed["apps"][0]["name"], "hello");
 }
 
-fn lasting_port(app: &App<'_>) -> u16 {
-    let info = app.paas(&["apps:info", "--json"]).expect_ok().json();
-    let port = info["port_url"].as_str().and_then(|url| url.trim_end_matches('/').rsplit(':').next()?.parse().ok());
-    port.unwrap_or_else(|| panic!("no port in {info}"))
-}
-
 #[test]
 fn an_app_has_a_lasting_port_that_needs_no_dns() {
     let host = Host::start();
     let app = small::serve(&host, "small");
-    let port = lasting_port(&app);
+    let port = app.lasting_port();
     assert!(host.seat.apps().contains(&port), "{port}");
     let answer = Request::get("anything.example", "/").send(port).expect("an answer");
     assert_eq!((answer.status, answer.json()["version"].clone()), (200, "one".into()));
@@ -227,12 +221,12 @@ fn apps_destroy_asks_for_the_name_and_leaves_nothing() {
 fn an_app_can_be_renamed_and_keeps_serving() {
     let host = Host::start();
     let app = small::serve(&host, "small");
-    let port = lasting_port(&app);
+    let port = app.lasting_port();
     host.get("small", "/before-the-rename");
     app.wait_for_log("/before-the-rename", SOON);
     app.paas(&["apps:rename", "large"]).expect_ok();
     assert_eq!(host.facts("large")["version"], "one");
-    assert_eq!(lasting_port(&app), port);
+    assert_eq!(app.lasting_port(), port);
     wait_until("its lasting port answers", SOON, || {
         Request::get("anything.example", "/").send(port).is_ok_and(|answer| answer.status == 200).then_some(())
     });

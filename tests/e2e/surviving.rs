@@ -4,8 +4,9 @@ use std::path::Path;
 
 use super::support::asking::pid_of;
 use super::support::gateway::Gateway;
+use super::support::http::Request;
 use super::support::processes::{children, is_alive, kill_hard};
-use super::support::{App, Host, RequestLoop, SOON, small, wait_until};
+use super::support::{App, Host, Knocking, RequestLoop, SOON, small, wait_until};
 
 /// Kills an instance's process and waits until another one is there.
 #[track_caller]
@@ -187,4 +188,60 @@ fn a_killed_shim_takes_its_process_along_and_the_instance_is_replaced() {
     });
     assert_eq!(host.facts("small")["version"], "one");
     app.paas(&["ps:why", "web.1"]).expect_ok().expect_text("its supervisor process was killed and took it along");
+}
+
+/// Kills the router and `others`; returns once another one serves at both doors of an app.
+#[track_caller]
+fn kill_router_and(host: &Host, app: &App<'_>, others: &[u32]) {
+    let (shim, port) = (host.router_shim_pid(), app.lasting_port());
+    let router = *children(shim).first().expect("the router");
+    [&[router], others].concat().into_iter().for_each(kill_hard);
+    wait_until("another router is there", SOON, || {
+        let pid = &host.status()["router_shim_pid"];
+        (pid.is_u64() && pid_of(pid) != shim).then_some(())
+    });
+    assert_eq!(host.facts("small")["version"], "one");
+    wait_until("the lasting port answers", SOON, || Request::get("any.example", "/").send(port).ok().filter(|answer| answer.status == 200));
+}
+
+#[track_caller]
+fn replace_launch(host: &Host) {
+    let launch = host.launch_pid().expect("launch");
+    kill_hard(launch);
+    wait_until("another launch is there", SOON, || host.launch_pid().filter(|pid| *pid != launch));
+}
+
+#[test]
+fn launch_and_router_killed_together_refuse_no_connection() {
+    let host = Host::start();
+    let app = small::serve(&host, "small");
+    let knocking = Knocking::start(&[host.seat.http(), app.lasting_port()]);
+    kill_router_and(&host, &app, &[host.launch_pid().expect("launch")]);
+    knocking.expect_none_refused();
+}
+
+#[test]
+fn a_router_killed_after_launch_was_replaced_refuses_no_connection() {
+    let host = Host::start();
+    let app = small::serve(&host, "small");
+    let knocking = Knocking::start(&[host.seat.http(), app.lasting_port()]);
+    replace_launch(&host);
+    kill_router_and(&host, &app, &[]);
+    knocking.expect_none_refused();
+}
+
+#[test]
+fn a_router_killed_after_the_server_was_replaced_refuses_no_connection() {
+    let host = Host::start();
+    let app = small::serve(&host, "small");
+    let knocking = Knocking::start(&[host.seat.http(), app.lasting_port()]);
+    for pid in [Host::server_pid, Host::guardian_pid] {
+        kill_hard(pid(&host));
+        host.wait_for_end_of_server();
+        host.start_server();
+        kill_router_and(&host, &app, &[]);
+    }
+    replace_launch(&host);
+    kill_router_and(&host, &app, &[host.launch_pid().expect("launch")]);
+    knocking.expect_none_refused();
 }

@@ -198,6 +198,14 @@ impl<'h> App<'h> {
         wait_until("the shim has its child", SOON, || processes::children(shim).first().copied())
     }
 
+    /// The port that is the app's own and needs no DNS.
+    #[track_caller]
+    pub(crate) fn lasting_port(&self) -> u16 {
+        let info = self.paas(&["apps:info", "--json"]).expect_ok().json();
+        let port = info["port_url"].as_str().and_then(|url| url.trim_end_matches('/').rsplit(':').next()?.parse().ok());
+        port.unwrap_or_else(|| panic!("no port in {info}"))
+    }
+
     /// The release that serves: `v7`.
     #[track_caller]
     pub(crate) fn release(&self) -> String {

@@ -35,7 +35,7 @@ mod wanted_lines;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use addons::Superuser;
@@ -92,8 +92,10 @@ pub async fn run(start: ServerStart, runs: Runs) -> Result<(), Failure> {
     let born_unix_ms = unix_ms();
     let store = open_store(&start.root)?;
     runs.prepare_app(AppNumber::PLATFORM).await.map_err(|error| internal_run::not_started("the platform's folders", &error))?;
-    let keeper = router_run::keep(runs.clone(), &start.root, start.http, born_unix_ms).await?;
+    let lent = Arc::new(OnceLock::new());
+    let keeper = router_run::keep(runs.clone(), &start.root, start.http, born_unix_ms, lent.clone()).await?;
     let (client, events) = RouterClient::connect(router_run::socket(&start.root));
+    let client = lent.get_or_init(|| client).clone();
     let runner = Runner::start(RunnerConfig {
         root: start.root.clone(),
         runs: runs.clone(),

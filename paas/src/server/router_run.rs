@@ -4,12 +4,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use api::{Failure, Kind};
 use control::seams::BoxFuture;
 use model::AppNumber;
+use router::RouterClient;
 use runner::runs::{Output, RunRequest, Runs};
 
 use super::internal_run::{plumbing, spec};
@@ -24,11 +25,20 @@ struct RouterRun {
     http: SocketAddr,
     /// Copies of what the router listens on, so that its queue outlives it.
     listeners: Mutex<Option<(OwnedFd, OwnedFd)>>,
+    /// Has what a router of an earlier server handed back.
+    client: Arc<OnceLock<RouterClient>>,
 }
 
 /// Adopts the router of an earlier server, or starts one; from then on there is one.
-pub async fn keep(runs: Runs, root: &Path, http: SocketAddr, born_unix_ms: i64) -> Result<Arc<Keeper>, Failure> {
-    let router = RouterRun { runs: runs.clone(), socket: socket(root), http, listeners: Mutex::new(None) };
+/// `client` is to be set once it can speak to that.
+pub async fn keep(
+    runs: Runs,
+    root: &Path,
+    http: SocketAddr,
+    born_unix_ms: i64,
+    client: Arc<OnceLock<RouterClient>>,
+) -> Result<Arc<Keeper>, Failure> {
+    let router = RouterRun { runs: runs.clone(), socket: socket(root), http, listeners: Mutex::new(None), client };
     let keeper = Keeper::new(Box::new(router), runs, root.to_owned(), born_unix_ms);
     keeper.begin();
     keeper.first().await?;
@@ -41,10 +51,14 @@ pub fn socket(root: &Path) -> PathBuf {
 }
 
 impl RouterRun {
-    /// What a router listens on: the copies from before, or opened now.
+    /// What a router listens on: the copies from before, what the last one handed back, or
+    /// opened now.
     async fn listening(&self) -> Result<(OwnedFd, OwnedFd), Failure> {
         if let Some(copies) = self.copies().map_err(|error| plumbing(&error))? {
             return Ok(copies);
+        }
+        if let Some(http) = self.client.get().and_then(|client| client.front(self.http)) {
+            return self.open_control(http).map_err(|error| plumbing(&error));
         }
         let http = self.runs.bind(self.http).await.map_err(|error| {
             Failure::new(Kind::Host, "http.not_bound", format!("cannot listen on {}", self.http))

@@ -36,10 +36,20 @@ pub(super) struct Desired {
     deleted: BTreeMap<u64, AppName>,
     /// Who has said less than this says everything.
     whole_below: u64,
-    ports: BTreeMap<AppName, (u64, Option<Arc<OwnedFd>>)>,
+    ports: BTreeMap<AppName, Port>,
     ports_changes: u64,
     queries: BTreeMap<u64, (Question, oneshot::Sender<Answer>)>,
     query: u64,
+}
+
+/// An app's lasting port.
+#[derive(Debug)]
+struct Port {
+    change: u64,
+    /// None: closed.
+    listener: Option<Arc<OwnedFd>>,
+    /// A router handed it back: only one that lacks it needs to hear of it.
+    handed_back: bool,
 }
 
 /// How far a session is.
@@ -96,12 +106,20 @@ impl Desired {
 
     pub(super) fn listen(&mut self, app: &AppName, listener: Option<Arc<OwnedFd>>) {
         self.ports_changes += 1;
-        self.ports.insert(app.clone(), (self.ports_changes, listener));
+        self.ports.insert(app.clone(), Port { change: self.ports_changes, listener, handed_back: false });
+    }
+
+    /// A copy of what a router listens on, for the next one; what was said of this port
+    /// since is newer.
+    pub(super) fn keep(&mut self, app: AppName, listener: OwnedFd) {
+        self.ports_changes += 1;
+        let change = self.ports_changes;
+        self.ports.entry(app).or_insert_with(|| Port { change, listener: Some(Arc::new(listener)), handed_back: true });
     }
 
     /// Apps whose lasting port this client can hand over by itself.
     pub(super) fn handed_over(&self) -> impl Iterator<Item = AppName> {
-        self.ports.iter().filter(|(_, (_, listener))| listener.is_some()).map(|(app, _)| app.clone())
+        self.ports.iter().filter(|(_, port)| port.listener.is_some()).map(|(app, _)| app.clone())
     }
 
     /// `None` when too many questions are open.
@@ -141,11 +159,11 @@ impl Desired {
             changes.sort_by_key(|(seq, _)| *seq);
             sayings.extend(changes.into_iter().map(|(_, frame)| plain(frame)));
         }
-        for (app, (_, listener)) in self.ports.iter().filter(|(_, (change, _))| *change > progress.ports_changes) {
+        for (app, port) in self.ports.iter().filter(|(_, port)| port.change > progress.ports_changes) {
             let named = app.to_string();
-            match listener {
+            match &port.listener {
                 // A new session: the router kept it from the last server, or has it already.
-                Some(_) if progress.ports_changes == 0 && has_port(app) => {}
+                Some(_) if (progress.ports_changes == 0 || port.handed_back) && has_port(app) => {}
                 Some(listener) => {
                     sayings.push(Saying { frame: FromServer::Listen { app: named }, descriptor: Some(listener.clone()) });
                 }
@@ -211,6 +229,22 @@ mod tests {
         assert_eq!(said(&desired, &mut progress), ["put 4 aa", "put 5 cc", "delete 6 bb"]);
         assert!(said(&desired, &mut progress).is_empty());
         assert_eq!(said(&desired, &mut Progress::default()), ["snapshot 6 of 2"]);
+    }
+
+    #[test]
+    fn a_port_that_a_router_handed_back_is_for_those_that_lack_it_and_never_newer_than_what_was_said() {
+        let (mut desired, mut progress) = (Desired::default(), Progress::default());
+        let (kept, closed): (AppName, AppName) = ("kept".parse().expect("name"), "closed".parse().expect("name"));
+        let socket = || OwnedFd::from(std::net::TcpListener::bind("127.0.0.1:0").expect("bind"));
+        desired.listen(&closed, None);
+        said(&desired, &mut progress);
+        desired.keep(kept.clone(), socket());
+        desired.keep(closed.clone(), socket());
+        assert!(desired.say(&mut progress, |app| *app == kept).is_empty(), "the router has it");
+        assert!(desired.handed_over().eq([kept.clone()]));
+        assert_eq!(said(&desired, &mut Progress::default()), [r#"Unlisten { app: "closed" }"#, r#"Listen { app: "kept" }"#]);
+        desired.listen(&kept, None);
+        assert_eq!(said(&desired, &mut progress), [r#"Unlisten { app: "kept" }"#]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One conversation with one router.
 
 use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -95,6 +96,8 @@ impl Session {
             view.current = Some(self.id);
             view.without = None;
         });
+        // An older router does not know this and lends nothing.
+        send(&stream, &FromServer::HandBack, None).await?;
         listens.extend(self.inner.lock().handed_over());
         self.inner.tell(RouterEvent::Connected { pid, listens });
         let inner = self.inner.clone();
@@ -153,8 +156,18 @@ struct Reader<'a> {
 impl Reader<'_> {
     async fn run(mut self, stream: &UnixStream, mut inbox: Inbox) -> Result<(), ConversationError> {
         loop {
-            let frame = inbox.next(stream).await?;
-            self.handle(frame);
+            match inbox.next(stream).await? {
+                FromRouter::Listener { app } => self.keep(app.as_deref(), inbox.descriptor()?),
+                frame => self.handle(frame),
+            }
+        }
+    }
+
+    fn keep(&self, app: Option<&str>, listener: OwnedFd) {
+        match app.map(str::parse) {
+            None => self.inner.keep_front(listener.into()),
+            Some(Ok(app)) => self.inner.lock().keep(app, listener),
+            Some(Err(_)) => {}
         }
     }
 
@@ -188,7 +201,8 @@ impl Reader<'_> {
                 }
             }
             FromRouter::Leaving => self.leaving(),
-            FromRouter::Hello { .. } | FromRouter::Unknown => {}
+            // `Listener` was handled where its descriptor is; the others say nothing to us.
+            FromRouter::Listener { .. } | FromRouter::Hello { .. } | FromRouter::Unknown => {}
         }
     }
 

@@ -55,6 +55,31 @@ async fn a_router_without_a_server_serves_its_last_table_and_takes_the_next_serv
     drop(router);
 }
 
+#[tokio::test]
+async fn what_a_router_listens_on_survives_it_although_the_server_that_opened_it_is_gone() {
+    let mut front = Front::start().await;
+    let app = App::saying("hello").await;
+    front.serve("hello", &[app.port]).await;
+    let (listener, port) = listening();
+    front.client.listen(&"hello".parse().expect("a name"), listener);
+    let mut by_port = Wire::connect(port).await;
+    by_port.send(get("any")).await;
+    assert_eq!(by_port.answer().await.text(), "hello");
+    let (next, events) = RouterClient::connect(front.folder.path().join("router.sock"));
+    let first = std::mem::replace(&mut front.client, next);
+    drop((first, std::mem::replace(&mut front.events, events)));
+    until("the next server holds copies", || front.client.front(front.address).is_some()).await;
+    front.router.terminate();
+    within("the end of the router", async { while front.event().await != RouterEvent::Disconnected {} }).await;
+    let mut waiting = Wire::connect(port).await;
+    waiting.send(get("any")).await;
+    let next = front.next_router(Timeouts::default());
+    std::mem::replace(&mut front.router, next).ended().await;
+    front.client.replace(vec![routes("hello", serving("hello", &[app.port]))]);
+    assert_eq!(waiting.answer().await.text(), "hello");
+    assert_eq!(front.get("hello").await.text(), "hello");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replaced_router_drains_while_the_next_one_serves() {
     let mut front = Front::start().await;
