@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::limits::{ETC_ENTRIES_MAX, RESOLV_CONF_BYTES_MAX};
+use crate::limits::{APP_TASKS_MAX, ETC_ENTRIES_MAX, MACHINE_TASKS_SHARE, RESOLV_CONF_BYTES_MAX};
 use crate::{Config, Users};
 
 /// Folders of a home that hold interpreters that apps need.
@@ -50,6 +50,8 @@ pub struct HostCapabilities {
     pub toolchains: Vec<String>,
     /// Device files that are shown.
     pub devices: Vec<String>,
+    /// Most processes and threads of one user of an app.
+    pub app_tasks: u64,
     /// The host's `resolv.conf`, read anew for each run.
     pub resolv_conf: Vec<u8>,
 }
@@ -79,6 +81,7 @@ impl HostCapabilities {
             etc: etc_shown(),
             toolchains: toolchains(config.home.as_deref()),
             devices: devices.map(|name| (*name).to_owned()).collect(),
+            app_tasks: app_tasks(["threads-max", "pid_max"].into_iter().filter_map(kernel_number)),
             resolv_conf: resolv_conf(),
         }
     }
@@ -94,6 +97,15 @@ pub fn toolchains(home: Option<&Path>) -> Vec<String> {
     let Some(home) = home.filter(|home| home.is_absolute() && home.parent().is_some()) else { return Vec::new() };
     let found = TOOLCHAINS.iter().map(|name| home.join(name)).filter(|path: &PathBuf| path.is_dir());
     found.filter_map(|path| path.to_str().map(ToOwned::to_owned)).collect()
+}
+
+/// The generous limit, or a share of what the machine can have.
+fn app_tasks(of_machine: impl Iterator<Item = u64>) -> u64 {
+    of_machine.map(|most| most / MACHINE_TASKS_SHARE).fold(APP_TASKS_MAX, u64::min)
+}
+
+fn kernel_number(name: &str) -> Option<u64> {
+    fs::read_to_string(Path::new("/proc/sys/kernel").join(name)).ok()?.trim().parse().ok()
 }
 
 fn etc_shown() -> Vec<String> {
@@ -115,4 +127,16 @@ fn resolv_conf() -> Vec<u8> {
         let _ = file.take(RESOLV_CONF_BYTES_MAX).read_to_end(&mut text);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_app_may_have_many_processes_but_never_most_of_the_machines() {
+        assert_eq!(app_tasks([192_000, 4_194_304].into_iter()), APP_TASKS_MAX);
+        assert_eq!(app_tasks([7_800, 32_768].into_iter()), 1_950);
+        assert_eq!(app_tasks(std::iter::empty()), APP_TASKS_MAX);
+    }
 }

@@ -38,5 +38,16 @@ pub const SHARED_MEMORY_BYTES: u64 = 64 * 1024 * 1024;
 pub const POSTGRES_SHARED_MEMORY_BYTES: u64 = 512 * 1024 * 1024;
 /// Files in `/dev/shm`.
 pub const SHARED_MEMORY_INODES: u64 = 10_000;
+/// Most processes and threads of one user of an app: a fork bomb ends here. As root that is
+/// the app with all its instances, since they share a user; rootless each run, since each has
+/// a user namespace of its own. It does not grow with the formation: a limit is set when a
+/// process starts, so the instances that run already would keep the one of a smaller app.
+/// Hence so generous: 500 instances of 16 threads, or a few hundred threads of Java each in
+/// twenty. A process that only waits costs the kernel some 50 KiB, so a bomb of small ones
+/// 400 MiB.
+pub const APP_TASKS_MAX: u64 = 8_192;
+/// Of the processes that the machine can have, no user of an app takes more than one in this
+/// many: on a small machine the kernel's own limit is below the one above.
+pub const MACHINE_TASKS_SHARE: u64 = 4;
 /// Process ids begin somewhere below this, so that stale pid files name nobody.
 pub const FIRST_PID_MAX: u32 = 30_000;

@@ -96,7 +96,10 @@ pub fn operations(host: &HostCapabilities, request: &Request) -> Vec<Operation> 
         list.push(Operation::NotifySocket { path: NOTIFY_SOCKET.trim_start_matches('/').to_owned() });
     }
     list.extend([Operation::EnterRoot, Operation::ForkChild]);
-    drop_rights(&mut list, host, user);
+    // The platform's own programs are not an app's to stop: what empties a bomb's folders
+    // must not be refused because of the bomb.
+    let tasks = matches!(request.profile, Profile::App | Profile::Build).then_some(host.app_tasks);
+    drop_rights(&mut list, host, user, tasks);
     list
 }
 
@@ -106,7 +109,7 @@ pub fn joining(host: &HostCapabilities, app: u32) -> Vec<Operation> {
     let user = host.users.run(app);
     let enter = Operation::Enter { owner: user, user_namespace: !host.is_root };
     let mut list = vec![enter, Operation::ForkSupervisor, Operation::ForkChild];
-    drop_rights(&mut list, host, user);
+    drop_rights(&mut list, host, user, Some(host.app_tasks));
     list
 }
 
@@ -177,13 +180,14 @@ fn platform_owner(host: &HostCapabilities, user: u32) -> u32 {
     if host.is_root { 0 } else { user }
 }
 
-fn drop_rights(list: &mut Vec<Operation>, host: &HostCapabilities, user: u32) {
+fn drop_rights(list: &mut Vec<Operation>, host: &HostCapabilities, user: u32, tasks: Option<u64>) {
     list.push(Operation::LimitCore);
     if host.is_root {
         list.extend([Operation::DropBounding, Operation::ClearGroups, Operation::User { uid: user, gid: user }]);
     } else {
         list.extend([Operation::DropBounding, Operation::DropCapabilities]);
     }
+    list.extend(tasks.map(Operation::LimitTasks));
     // Landlock rules and the seccomp filter of the child belong here.
     list.extend([Operation::NoNewPrivileges, Operation::Keep]);
     if host.is_root {

@@ -124,6 +124,12 @@ pub(crate) fn limit_core() -> Outcome {
     rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(most), maximum: Some(most) }).step("forbid core dumps")
 }
 
+/// The hard limit too, so that nothing raises it again; no lower limit is raised.
+pub(crate) fn limit_tasks(most: u64) -> Outcome {
+    let most = rustix::process::getrlimit(Resource::Nproc).maximum.map_or(most, |maximum| maximum.min(most));
+    rustix::process::setrlimit(Resource::Nproc, Rlimit { current: Some(most), maximum: Some(most) }).step("limit processes")
+}
+
 fn limit_files(wanted: u64) -> Outcome {
     let limit = rustix::process::getrlimit(Resource::Nofile);
     let soft = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));

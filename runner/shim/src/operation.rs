@@ -4,7 +4,7 @@
 //! ```text
 //! stage 0: SetSession? UserNamespace? Namespaces RootFolder NewRoot Directory* Bind* …
 //! ── ForkSupervisor ── PID 1: Proc LastPid? NotifySocket? EnterRoot
-//! ── ForkChild ──────── child: LimitCore … User NoNewPrivileges, then the spec
+//! ── ForkChild ──────── child: LimitCore … User LimitTasks? NoNewPrivileges, then the spec
 //! ── Keep ───────────── PID 1 again: SupervisorUser, then reap, log, stop
 //! ```
 //! A command inside a live run has `Enter` in the place of everything before the forks.
@@ -134,6 +134,10 @@ pub enum Operation {
     ForkChild,
     /// No core dumps: 1 byte, since 0 still feeds pipe handlers.
     LimitCore,
+    /// Most processes and threads of the user at a time, in the run's user namespace. Stands
+    /// behind `User`: a user who has that many already could not execute anything otherwise,
+    /// and a start that fails says less than a program that cannot fork.
+    LimitTasks(u64),
     /// Empties the bounding set.
     DropBounding,
     /// No supplementary groups.
@@ -200,6 +204,7 @@ pub(crate) mod code {
     pub(crate) const SUPERVISOR_USER: u16 = 25;
     pub(crate) const ENTER: u16 = 26;
     pub(crate) const NOTIFY_SOCKET: u16 = 27;
+    pub(crate) const LIMIT_TASKS: u16 = 28;
 }
 
 pub(crate) mod part {
@@ -284,6 +289,7 @@ impl Operation {
             Self::EnterRoot => (code::ENTER_ROOT, body),
             Self::ForkChild => (code::FORK_CHILD, body),
             Self::LimitCore => (code::LIMIT_CORE, body),
+            Self::LimitTasks(most) => (code::LIMIT_TASKS, body.number(part::NUMBER, *most)),
             Self::DropBounding => (code::DROP_BOUNDING, body),
             Self::ClearGroups => (code::CLEAR_GROUPS, body),
             Self::User { uid, gid } => (code::USER, ids(*uid, *gid)),

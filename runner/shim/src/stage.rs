@@ -180,6 +180,7 @@ pub(crate) fn privileged(operation: &Operation) -> Outcome {
         }
         Operation::EnterRoot => mounts::enter_root(),
         Operation::LimitCore => crate::child::limit_core(),
+        Operation::LimitTasks(most) => crate::child::limit_tasks(*most),
         Operation::DropBounding => privileges::drop_bounding(),
         Operation::ClearGroups => privileges::clear_groups(),
         Operation::User { uid, gid } => privileges::change_user(*uid, *gid),

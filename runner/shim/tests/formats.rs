@@ -102,6 +102,14 @@ fn the_second_operations_are_read_and_written() {
     assert_eq!(operation::encode(&list), bytes("operations-2.hex"));
 }
 
+/// The third form adds how many processes there may be.
+#[test]
+fn the_third_operations_are_read_and_written() {
+    let list = vec![Operation::LimitTasks(8_192)];
+    assert_eq!(operation::decode(&bytes("operations-3.hex")), Ok(list.clone()));
+    assert_eq!(operation::encode(&list), bytes("operations-3.hex"));
+}
+
 #[test]
 fn an_operation_that_is_not_known_refuses_the_list() {
     let mut list = bytes("operations-1.hex");

@@ -1,6 +1,7 @@
 //! The case list of supervision: what happens to processes on a real machine. Which claim
 //! proves which row stands in `tests/cases.md`; the programs are in `tests/programs`.
 
+mod bombs;
 mod crowds;
 mod ends;
 mod floods;

@@ -12,6 +12,7 @@ fn host(is_root: bool) -> HostCapabilities {
         etc: vec!["ssl".to_owned()],
         toolchains: vec!["/root/.pyenv".to_owned()],
         devices: vec!["null".to_owned()],
+        app_tasks: 4_096,
         resolv_conf: b"nameserver 10.0.0.1\n".to_vec(),
     }
 }
@@ -68,6 +69,30 @@ fn what_each_profile_adds() {
         }
     }
     insta::assert_snapshot!(text.join("\n"));
+}
+
+/// Only once the user is the app's: before, the limit would count what root has.
+#[test]
+fn whatever_comes_from_an_app_has_a_limit_of_processes_and_what_is_ours_has_none() {
+    for is_root in [true, false] {
+        for profile in [
+            Profile::App,
+            Profile::Build,
+            Profile::Git,
+            Profile::Export,
+            Profile::Unpack,
+            Profile::Wipe,
+            Profile::Postgres,
+            Profile::Router,
+        ] {
+            let list = operations(&host(is_root), &request(profile));
+            let at = |found: fn(&Operation) -> bool| list.iter().position(found);
+            let limit = at(|operation| matches!(operation, Operation::LimitTasks(4_096)));
+            assert_eq!(limit.is_some(), matches!(profile, Profile::App | Profile::Build), "{profile:?}");
+            let user = at(|operation| matches!(operation, Operation::User { .. }));
+            assert!(limit.is_none() || user < limit, "{profile:?}");
+        }
+    }
 }
 
 #[test]

@@ -70,6 +70,7 @@ impl Parts {
             code::ENTER_ROOT => Operation::EnterRoot,
             code::FORK_CHILD => Operation::ForkChild,
             code::LIMIT_CORE => Operation::LimitCore,
+            code::LIMIT_TASKS => Operation::LimitTasks(self.number(part::NUMBER)?),
             code::DROP_BOUNDING => Operation::DropBounding,
             code::CLEAR_GROUPS => Operation::ClearGroups,
             code::USER => Operation::User { uid: self.id(part::UID)?, gid: self.id(part::GID)? },

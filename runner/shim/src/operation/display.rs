@@ -42,6 +42,7 @@ impl fmt::Display for Operation {
             Self::EnterRoot => f.write_str("enter the new root, read-only"),
             Self::ForkChild => f.write_str("-- fork the child"),
             Self::LimitCore => f.write_str("no core dumps"),
+            Self::LimitTasks(most) => write!(f, "at most {most} processes and threads"),
             Self::DropBounding => f.write_str("empty the bounding set"),
             Self::ClearGroups => f.write_str("no supplementary groups"),
             Self::User { uid, gid } => write!(f, "user {uid}:{gid}"),
