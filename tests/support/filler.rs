@@ -6,6 +6,11 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::posix_fallocate;
 use nix::sys::statvfs::statvfs;
 
+use super::{SOON, wait_until};
+
+/// What is taken last.
+const LAST_BYTES: u64 = 4 * 1024 * 1024;
+
 /// A file that takes what room there is in a folder's file system.
 pub(crate) struct Filler {
     file: File,
@@ -16,9 +21,20 @@ impl Filler {
     /// Fills the file system of `folder` up to the last `left` bytes.
     pub(crate) fn fill(folder: &Path, left: u64) -> Self {
         let path = folder.join("filler");
-        let bytes = free_bytes(folder).checked_sub(left).expect("more room than is to be left");
         let file = File::create(&path).expect("filler");
-        posix_fallocate(&file, 0, bytes.cast_signed()).expect("space");
+        let take = |from: u64, bytes: u64| posix_fallocate(&file, from.cast_signed(), bytes.cast_signed());
+        let room = || free_bytes(folder).saturating_sub(left);
+        assert!(room() > 0, "more room than is to be left");
+        // Taking much takes a while, in which whatever runs there writes its logs: the last
+        // of it is so little that nobody is quicker for long.
+        let most = room().saturating_sub(LAST_BYTES);
+        if most > 0 {
+            take(0, most).expect("space");
+        }
+        wait_until("the room is taken", SOON, || {
+            let last = room();
+            (last == 0 || take(most, last) == Ok(())).then_some(())
+        });
         Self { file, path }
     }
 

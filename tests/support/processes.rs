@@ -34,6 +34,12 @@ pub(crate) fn is_alive(pid: u32) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
+/// Whether nothing of a process is left that could hold a file or a socket open: its first
+/// thread can be a zombie while others have yet to end.
+pub(crate) fn is_gone(pid: u32) -> bool {
+    !is_alive(pid) && fs::read_dir(format!("/proc/{pid}/task")).map_or(true, |threads| threads.count() <= 1)
+}
+
 /// The direct children of a process that run.
 pub(crate) fn children(pid: u32) -> Vec<u32> {
     all().into_iter().filter(|child| parent(*child) == Some(pid) && is_alive(*child)).collect()

@@ -6,11 +6,13 @@ use std::time::Instant;
 use nix::sys::signal::Signal;
 
 use super::super::support::asking::pid_of;
-use super::super::support::processes::{children, is_alive, kill_leftover, send};
-use super::super::support::{App, Host, Output, SOON, wait_until};
+use super::super::support::processes::{children, is_gone, kill_leftover, send};
+use super::super::support::{App, Host, Output, PUSH_DEADLINE, SOON, wait_until};
 use super::visitors::{Failure, Visitors};
 use super::{evidence, states};
 
+/// Kinds of steps; the last is a push.
+const KINDS: u64 = 17;
 /// Most instances of a type.
 const INSTANCES_MAX: u64 = 3;
 /// Failures that a message shows.
@@ -23,6 +25,10 @@ pub(super) struct Kills {
     felt: Vec<(Instant, Instant)>,
     /// Runs whose shim was killed: what was in their pipes went with it.
     pub(super) cut: BTreeSet<String>,
+    /// Runs that lived while the disk was full: what they printed then is counted.
+    pub(super) on_full_disk: BTreeSet<String>,
+    /// When what began, for whoever looks for the cause of a failure.
+    played: Vec<(Instant, String)>,
 }
 
 impl Kills {
@@ -34,17 +40,14 @@ impl Kills {
             .iter()
             .filter(|failure| !self.felt.iter().any(|(from, until)| failure.from <= *until && *from <= failure.until))
             .collect();
-        let first = self.felt.first().map(|(from, _)| *from);
+        let step = |at: Instant| self.played.iter().rev().find(|(began, _)| *began <= at);
         let shown: Vec<String> = others
             .iter()
             .take(SHOWN)
             .map(|failure| {
-                format!(
-                    "{:?} after the first kill, for {:?}: {}",
-                    first.map(|at| failure.from.saturating_duration_since(at)),
-                    failure.until - failure.from,
-                    failure.what
-                )
+                let (since, step) = step(failure.from).map_or((None, "no step"), |(began, step)| (Some(failure.from - *began), step));
+                let felt = self.felt.iter().rev().find(|(_, until)| *until <= failure.from).map(|(_, until)| failure.from - *until);
+                format!("{since:?} into {step}, {felt:?} after a death, for {:?}: {}", failure.until - failure.from, failure.what)
             })
             .collect();
         assert!(others.is_empty(), "{} requests failed with nothing of theirs killed: {shown:#?}", others.len());
@@ -52,12 +55,14 @@ impl Kills {
 }
 
 pub(super) struct Chaos<'h> {
-    host: &'h Host,
-    app: &'h App<'h>,
+    pub(super) host: &'h Host,
+    pub(super) app: &'h App<'h>,
+    /// The app that is a nuisance to the first.
+    pub(super) loud: &'h App<'h>,
     random: u64,
-    visitors: Visitors,
-    kills: Kills,
-    formation: BTreeMap<&'static str, u64>,
+    pub(super) visitors: Visitors,
+    pub(super) kills: Kills,
+    pub(super) formation: BTreeMap<&'static str, u64>,
     deploys: u32,
 }
 
@@ -68,13 +73,22 @@ pub(super) fn version_of(app: &App<'_>) -> String {
 }
 
 impl<'h> Chaos<'h> {
-    pub(super) fn new(host: &'h Host, app: &'h App<'h>, seed: u64) -> Self {
+    pub(super) fn new(host: &'h Host, app: &'h App<'h>, loud: &'h App<'h>, seed: u64) -> Self {
         let formation = BTreeMap::from([("web", 2), ("worker", 2)]);
         for (kind, count) in &formation {
             (1..=*count).for_each(|number| drop(app.up(&format!("{kind}.{number}"))));
         }
         // Any seed but 0 gives a long sequence.
-        Self { host, app, random: seed.max(1), visitors: Visitors::start(host), kills: Kills::default(), formation, deploys: 0 }
+        Self {
+            host,
+            app,
+            loud,
+            random: seed.max(1),
+            visitors: Visitors::start(host),
+            kills: Kills::default(),
+            formation,
+            deploys: 0,
+        }
     }
 
     pub(super) fn formation(&self) -> Vec<(&'static str, u64)> {
@@ -87,7 +101,7 @@ impl<'h> Chaos<'h> {
     }
 
     /// xorshift64*: good enough, and the same on every machine.
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(super) fn below(&mut self, limit: u64) -> u64 {
         self.random ^= self.random >> 12;
         self.random ^= self.random << 25;
         self.random ^= self.random >> 27;
@@ -95,12 +109,13 @@ impl<'h> Chaos<'h> {
     }
 
     pub(super) fn play(&mut self, steps: usize) {
-        let app = self.app;
+        let (app, began) = (self.app, Instant::now());
         std::thread::scope(|scope| {
             let mut push: Option<std::thread::ScopedJoinHandle<'_, Output>> = None;
             for number in 0..steps {
-                let step = self.below(14);
-                eprintln!("step {number}: {step}");
+                let step = self.below(KINDS);
+                eprintln!("step {number}: {step}, after {:.1} s", began.elapsed().as_secs_f32());
+                self.kills.played.push((Instant::now(), format!("step {number}: {step}")));
                 match step {
                     0 | 1 => self.kill_process("web"),
                     2 | 3 => self.kill_process("worker"),
@@ -113,6 +128,15 @@ impl<'h> Chaos<'h> {
                     10 => self.kill_server(true),
                     11 => self.stop_for_a_while(),
                     12 => self.scale(),
+                    13 => {
+                        // A release that starts without room is refused: that has a test of its own.
+                        wait_until("no push is under way", PUSH_DEADLINE, || {
+                            push.as_ref().is_none_or(std::thread::ScopedJoinHandle::is_finished).then_some(())
+                        });
+                        self.fill_disk();
+                    }
+                    14 => self.flood(),
+                    15 => self.bomb(),
                     _ if push.as_ref().is_none_or(std::thread::ScopedJoinHandle::is_finished) => {
                         self.deploys += 1;
                         app.checkout.replace(
@@ -133,7 +157,7 @@ impl<'h> Chaos<'h> {
     }
 
     /// The shims of the instances of a type that are up.
-    fn shims(&self, kind: &str) -> Vec<u32> {
+    pub(super) fn shims(&self, kind: &str) -> Vec<u32> {
         let names = states(self.app).into_iter().filter(|(name, state)| state == "up" && name.starts_with(&format!("{kind}.")));
         names.filter_map(|(name, _)| Some(pid_of(&self.app.instance(&name).filter(|row| row["shim_pid"].is_u64())?["shim_pid"]))).collect()
     }
@@ -148,7 +172,7 @@ impl<'h> Chaos<'h> {
     fn kill(&mut self, pid: u32, has_requests: bool) {
         let (from, with_it) = (Instant::now(), children(pid));
         kill_leftover(pid);
-        wait_until("what was killed is gone", SOON, || (!is_alive(pid) && !with_it.iter().any(|pid| is_alive(*pid))).then_some(()));
+        wait_until("what was killed is gone", SOON, || (is_gone(pid) && with_it.iter().all(|pid| is_gone(*pid))).then_some(()));
         if has_requests {
             self.kills.felt.push((from, Instant::now()));
         }
