@@ -18,6 +18,7 @@ pub mod ps;
 pub mod releases;
 pub mod run;
 pub mod status;
+pub mod storage;
 pub mod wire;
 
 pub use failure::{Failure, Kind};

@@ -131,6 +131,8 @@ table!(
     crate::run::Run,
     crate::status::Status,
     crate::status::StopAll,
+    crate::storage::Keep,
+    crate::storage::Storage,
 );
 
 #[cfg(test)]

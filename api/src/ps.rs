@@ -143,8 +143,22 @@ pub struct InstanceStory {
     pub name: String,
     /// As it is now; nothing if only ends are kept of it.
     pub now: Option<InstanceRow>,
+    /// What a run of it left in `/app` and lost.
+    #[serde(default)]
+    pub left: Option<LeftRow>,
     /// The ends of its runs, the last one first.
     pub ends: Vec<EndStory>,
+}
+
+/// What a run left in `/app` and lost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LeftRow {
+    /// The release of the run.
+    pub release: String,
+    /// `app.db (12.3 KB), uploads/ (3 files, 1.2 MB)`
+    pub what: String,
+    /// The command that keeps it from now on.
+    pub fix: Option<String>,
 }
 
 /// The end of a run.

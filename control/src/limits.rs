@@ -74,3 +74,5 @@ pub const STOP_TIMEOUT_S: u32 = 30;
 pub const WAIT_S: u64 = 120;
 /// The longest that it can be told.
 pub const WAIT_S_MAX: u64 = 3_600;
+/// Paths of one app that are remembered as told to be lost; the next ones are not told.
+pub const LEFT_PATHS_MAX: usize = 256;

@@ -56,7 +56,8 @@ fn instance(name: &str, version: ReleaseVersion, phase: InstancePhase) -> Instan
 }
 
 fn see(rollout: &mut Rollout, instances: &[(&str, ReleaseVersion, InstancePhase)]) -> Vec<RolloutAction> {
-    let observed = AppObserved { instances: instances.iter().map(|(n, v, p)| instance(n, *v, *p).into()).collect() };
+    let observed =
+        AppObserved { instances: instances.iter().map(|(n, v, p)| instance(n, *v, *p).into()).collect(), ..AppObserved::default() };
     let mut actions = rollout.on_event(RolloutEvent::Observed(&observed));
     actions.retain(|a| !matches!(a, RolloutAction::Say(_)));
     actions
@@ -177,7 +178,7 @@ fn a_candidate_that_answers_5xx_is_refused_where_the_old_release_did_not() {
     let ill = |version| {
         let mut web = instance("web.1", version, Ready);
         (web.probe_status, web.check) = (Some(500), Some("GET / -> 500".to_owned()));
-        AppObserved { instances: vec![web.into()] }
+        AppObserved { instances: vec![web.into()], ..AppObserved::default() }
     };
     let mut second = rollout(Some(&[("web", 1)]), &[("web", 1)], false);
     second.on_event(RolloutEvent::Start);

@@ -79,7 +79,13 @@ mod tests {
 
     fn pool_of(modes: &[(u32, ReleaseMode)], instances: Vec<InstanceObserved>, now: i64) -> Pool {
         let modes = modes.iter().map(|(v, m)| (ReleaseVersion(*v), *m)).collect();
-        pool(&modes, &AppObserved { instances: instances.into_iter().map(Into::into).collect() }, true, HOLD_MAX_MS, now)
+        pool(
+            &modes,
+            &AppObserved { instances: instances.into_iter().map(Into::into).collect(), ..AppObserved::default() },
+            true,
+            HOLD_MAX_MS,
+            now,
+        )
     }
 
     fn ports(pool: &Pool) -> Vec<u16> {

@@ -11,7 +11,7 @@ use api::Failure;
 use api::git::Verb;
 use api::logs::{Line, Logs};
 use model::engine::{AppObserved, AppTarget, CheckTried, KeptEnd, OneOff};
-use model::{AppName, AppNumber, AppRoutes, ConfigVars, ExitStatus, Formation, RunId, Secret, SlugId, SlugManifest, Traffic};
+use model::{AppName, AppNumber, AppRoutes, ConfigVars, ExitStatus, Formation, KeptPath, RunId, Secret, SlugId, SlugManifest, Traffic};
 use tokio::sync::{mpsc, watch};
 
 /// A boxed future, so that the traits can be used behind `dyn`.
@@ -103,6 +103,17 @@ pub trait Session: Send + Sync {
     fn kill(&self) -> BoxFuture<'_, ()>;
 }
 
+/// What `DATA_DIR` holds; sizes are bytes and files.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DataSize {
+    /// All of it.
+    pub total: (u64, u64),
+    /// What of it was asked for, in order; `None` for what is not there.
+    pub parts: Vec<Option<(u64, u64)>>,
+    /// There is so much that not all was counted.
+    pub at_least: bool,
+}
+
 /// Makes targets true: the local runner, a fake, later Kubernetes.
 pub trait Engine: Send + Sync {
     /// What should be true of an app; the last wish wins.
@@ -120,6 +131,8 @@ pub trait Engine: Send + Sync {
     /// Starts a command inside the sandbox of a live run, which it does not outlive. Of
     /// `one_off` the release, the command and the environment count.
     fn exec(&self, run: RunId, one_off: OneOff, stdio: Stdio) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>>;
+    /// How much `DATA_DIR` of an app holds, and these paths of it.
+    fn data_size(&self, number: AppNumber, parts: Vec<KeptPath>) -> BoxFuture<'_, Result<DataSize, Failure>>;
     /// Makes the folders and users of a new app.
     fn prepare(&self, number: AppNumber) -> BoxFuture<'_, Result<(), Failure>>;
     /// Removes everything of an app that has nothing running any more.

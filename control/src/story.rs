@@ -2,19 +2,22 @@
 //! engine saw before and now. The lines go to `logs` (`paas[web.1]: …`) and, for what
 //! a person should know later, to `events`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::author::CheckKind;
-use model::engine::{AppObserved, CheckObserved, CheckState, InstanceObserved, InstancePhase, LastEnd};
+use model::engine::{AppObserved, CheckObserved, CheckState, InstanceObserved, InstancePhase, LastEnd, LeftBehind};
 use model::text::milliseconds;
 use model::{InstanceId, PortHint, ReleaseVersion, RunId, StopReason};
 
+use crate::limits::LEFT_PATHS_MAX;
 use crate::store::EventCode;
 
 /// What has been told already.
 #[derive(Debug, Default)]
 pub struct Story {
     seen: BTreeMap<(InstanceId, ReleaseVersion), Seen>,
+    /// Paths of `/app` that runs were told to have left.
+    left: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +77,25 @@ impl Story {
             now.insert(key, seen);
         }
         self.seen = now;
+        for left in &observed.left {
+            lines.extend(self.leavings(left));
+        }
         lines
+    }
+}
+
+impl Story {
+    /// What a run left and lost, unless all of it was told of a run before: a restart every
+    /// minute loses the same files each time.
+    fn leavings(&mut self, left: &LeftBehind) -> Option<Told> {
+        let is_news = left.leavings.paths().any(|path| !self.left.contains(path));
+        if !is_news || self.left.len() >= LEFT_PATHS_MAX {
+            return None;
+        }
+        self.left.extend(left.leavings.paths().map(str::to_owned));
+        let keep = left.leavings.command(&left.instance.app).map(|command| format!("; from now on it stays with: {command}"));
+        let text = format!("Left in /app and lost with the run: {}{}", left.leavings.told(), keep.unwrap_or_default());
+        Some(Told { process: left.instance.name(), text, trouble: None })
     }
 }
 
@@ -182,7 +203,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use model::ExitStatus;
+    use model::{ExitStatus, Leaving, Leavings};
 
     fn seen(phase: InstancePhase, run: u64, ended: Option<(u64, StopReason)>) -> AppObserved {
         let instance = InstanceId::parse(&"hello".parse().expect("app"), "web.1").expect("instance");
@@ -214,6 +235,7 @@ mod tests {
                 restarts: 1,
                 next_start_unix_ms: None,
             })],
+            left: Vec::new(),
         }
     }
 
@@ -293,6 +315,25 @@ mod tests {
         let mut after = seen(InstancePhase::Failed, 1, Some((1, StopReason::BootTimeout { seconds: 60 })));
         Arc::make_mut(&mut after.instances[0]).last_end.as_mut().expect("an end").flight.hint = Some(hint);
         assert!(!story.tell(&after, false).iter().any(|told| told.text.contains("listens on")), "told before");
+    }
+
+    #[test]
+    fn what_runs_leave_is_told_once_and_again_when_it_is_something_else() {
+        let left = |paths: &[&str]| {
+            let found =
+                paths.iter().map(|path| Leaving { path: (*path).to_owned(), is_folder: false, bytes: 10, files: 1, is_kept: false });
+            let mut now = seen(InstancePhase::Ready, 1, None);
+            let (instance, version) = (now.instances[0].instance.clone(), now.instances[0].version);
+            now.left.push(LeftBehind { instance, version, leavings: Leavings::of(found.collect(), 0, &[]) });
+            now
+        };
+        let mut story = Story::default();
+        story.tell(&seen(InstancePhase::Ready, 1, None), false);
+        let told = story.tell(&left(&["app.db"]), false);
+        let text = "Left in /app and lost with the run: app.db (10 B); from now on it stays with: paas storage:keep app.db -a hello";
+        assert_eq!(told, [Told { process: "web.1".to_owned(), text: text.to_owned(), trouble: None }]);
+        assert_eq!(story.tell(&left(&["app.db"]), false), [], "the same of the next run");
+        assert_eq!(story.tell(&left(&["app.db", "b"]), false).len(), 1, "there is more");
     }
 
     #[test]

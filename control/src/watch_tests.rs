@@ -45,7 +45,7 @@ fn seen(version: ReleaseVersion, phase: InstancePhase, restarts: u32) -> AppObse
         last_end: Some(end),
         next_start_unix_ms: None,
     };
-    AppObserved { instances: vec![instance.into()] }
+    AppObserved { instances: vec![instance.into()], ..AppObserved::default() }
 }
 
 fn verdict(before: Option<Traffic>, migrated: bool, now: Traffic) -> Verdict {

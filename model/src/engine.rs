@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use crate::author::CheckKind;
 use crate::{
-    AppName, AppNumber, ConfigVars, ExitStatus, FlightRecord, Formation, Hostname, InstanceId, PortHint, ProcessType, ReleaseVersion,
-    RunId, SlugId, SlugManifest, StopReason,
+    AppName, AppNumber, ConfigVars, ExitStatus, FlightRecord, Formation, Hostname, InstanceId, KeptPath, Leavings, PortHint, ProcessType,
+    ReleaseVersion, RunId, SlugId, SlugManifest, StopReason,
 };
 
 /// What one release of an app should be doing. The modes of a switch, in order:
@@ -75,6 +75,8 @@ pub struct ReleaseTarget {
     pub addon_env: ConfigVars,
     /// How many of each.
     pub formation: Formation,
+    /// What of `/app` lasts; the app's, looked up at each start.
+    pub kept: Vec<KeptPath>,
 }
 
 /// What people have set for a process type.
@@ -301,11 +303,24 @@ impl InstanceObserved {
     }
 }
 
+/// What a run left in `/app` and what is gone with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftBehind {
+    /// Whose run.
+    pub instance: InstanceId,
+    /// Of which release.
+    pub version: ReleaseVersion,
+    /// What.
+    pub leavings: Leavings,
+}
+
 /// Everything the engine knows of an app, sent whole at each change.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AppObserved {
     /// Every instance of every release that has one or should.
     pub instances: Vec<Arc<InstanceObserved>>,
+    /// What runs that ended left in `/app`, the last one of each instance that left something.
+    pub left: Vec<LeftBehind>,
 }
 
 impl AppObserved {

@@ -17,6 +17,7 @@ mod release;
 mod routes;
 mod secret;
 mod slug;
+mod storage;
 pub mod text;
 
 pub use env::{ConfigVars, EnvKey};
@@ -29,6 +30,7 @@ pub use release::{Cause, ConfigVersion, Release, ReleaseVersion};
 pub use routes::{AppRoutes, Pool, RoutedInstance, Traffic};
 pub use secret::Secret;
 pub use slug::{SlugId, SlugManifest};
+pub use storage::{KeptPath, Leaving, Leavings};
 
 /// A word that does not follow its grammar: what was given, and the rule.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -52,3 +52,11 @@ pub const CHECK_HEADERS_MAX: usize = 16;
 pub const CHECK_WORDS_MAX: usize = 64;
 /// Longest name, path, header line, word or content of a check, in bytes.
 pub const CHECK_TEXT_BYTES_MAX: usize = 2_048;
+/// Paths of an app that last.
+pub const KEPT_PATHS_MAX: usize = 16;
+/// Longest of them.
+pub const KEPT_PATH_BYTES_MAX: usize = 200;
+/// Leavings of a run that are told by name.
+pub const LEAVINGS_TOLD_MAX: usize = 8;
+/// Longest name of one that is shown.
+pub const LEAVING_CHARS_MAX: usize = 100;

@@ -1,17 +1,26 @@
 //! The parts of paas that paas starts itself.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::io::Write as _;
 use std::os::fd::{AsFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use api::{Failure, Kind};
 use builder::ExtractLimits;
+use serde_json::json;
 
 use crate::descriptors;
 
 /// Where the sandboxes of the profiles Unpack and Wipe have their folder.
 const TARGET: &str = "/target";
+/// Where the sandbox of a layer's end has what was written, the slug, and what lasts.
+const LAYER: &str = "/target/upper";
+const LOWER: &str = "/lower";
+const KEPT: &str = "/data/kept";
+/// Leavings of a run that are listed for the server, which tells a few of them.
+const LEAVINGS_MAX: usize = 40;
 /// Where the sandbox of a build has the app and its cache.
 const BUILD_APP: &str = "/app";
 const BUILD_CACHE: &str = "/cache";
@@ -84,9 +93,63 @@ pub fn unpack(_words: &[OsString]) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// `paas internal wipe`.
-pub fn wipe(_words: &[OsString]) -> Result<u8, Failure> {
+/// `paas internal wipe`, or `… wipe look PATH…` for the layer of a run: what lasts of it is
+/// saved first. What cannot be saved is not wiped either.
+pub fn wipe(words: &[OsString]) -> Result<u8, Failure> {
+    let failed = |what, error: &std::io::Error| Failure::new(Kind::Host, "wipe.failed", what).caused_by(error);
+    let mut saved = Vec::new();
+    if let Some((_, kept)) = words.split_first() {
+        let rescue = |path: &OsString| shim::kept::rescue(Path::new(LAYER), Path::new(LOWER), Path::new(KEPT), path.as_bytes());
+        for path in kept {
+            // What is saved is not told as lost.
+            if rescue(path).map_err(|error| failed("what lasts cannot be saved", &error))? {
+                saved.push(PathBuf::from(path));
+            }
+        }
+        tell_leavings(&saved);
+    }
     let wiped = File::open(TARGET).and_then(|folder| launch::wipe(folder.as_fd()));
-    wiped.map_err(|error| Failure::new(Kind::Host, "wipe.failed", "a folder cannot be emptied").caused_by(&error))?;
+    wiped.map_err(|error| failed("a folder cannot be emptied", &error))?;
+    Ok(0)
+}
+
+/// Says what else is in the layer. Whatever goes wrong with that, the layer is wiped.
+fn tell_leavings(saved: &[PathBuf]) {
+    let lower = File::open(LOWER).ok();
+    let Ok(mut found) =
+        File::open(LAYER).and_then(|upper| launch::Look::default().leavings(upper.as_fd(), lower.as_ref().map(AsFd::as_fd)))
+    else {
+        return;
+    };
+    found.retain(|left| !saved.iter().any(|path| Path::new(OsStr::from_bytes(&left.path)).starts_with(path)));
+    found.sort_by_key(|left| std::cmp::Reverse(left.size.bytes));
+    let more = found.len().saturating_sub(LEAVINGS_MAX);
+    let leavings = found.iter().take(LEAVINGS_MAX).map(|left| {
+        json!({
+            "path": String::from_utf8_lossy(&left.path),
+            "is_folder": left.is_folder,
+            "bytes": left.size.bytes,
+            "files": left.size.files,
+        })
+    });
+    // Whoever asked may be gone.
+    let _ = writeln!(std::io::stdout(), "{}", json!({ "leavings": leavings.collect::<Vec<_>>(), "more": more }));
+}
+
+/// `paas internal measure PATH…`: how much the folder holds, and these paths of it.
+pub fn measure(words: &[OsString]) -> Result<u8, Failure> {
+    let mut look = launch::Look::default();
+    let mut size = |folder: &File, path: &Path| -> std::io::Result<serde_json::Value> {
+        Ok(look.size(folder.as_fd(), path)?.map_or(serde_json::Value::Null, |size| json!({ "bytes": size.bytes, "files": size.files })))
+    };
+    let measured = File::open(TARGET).and_then(|folder| {
+        let total = size(&folder, Path::new("."))?;
+        let parts = words.iter().map(|path| size(&folder, Path::new(path))).collect::<std::io::Result<Vec<_>>>()?;
+        Ok(json!({ "total": total, "parts": parts }))
+    });
+    let mut measured =
+        measured.map_err(|error| Failure::new(Kind::Host, "measure.failed", "a folder cannot be measured").caused_by(&error))?;
+    measured["is_cut"] = look.is_cut().into();
+    writeln!(std::io::stdout(), "{measured}").map_err(|error| Failure::internal("the answer cannot be written", &error))?;
     Ok(0)
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use model::engine::{AppObserved, AppTarget, CheckTried, InstanceObserved, InstancePhase};
+use model::engine::{AppObserved, AppTarget, CheckTried, InstanceObserved, InstancePhase, LeftBehind};
 use model::{AppNumber, Ordinal, ProcessType, RunId};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -31,6 +31,7 @@ mod checks;
 mod effects;
 mod flights;
 mod health;
+mod leavings;
 mod notify;
 mod settling;
 mod starts;
@@ -83,6 +84,10 @@ pub(crate) struct AppTask {
     /// Live runs that no instance claims, being killed.
     strays: Vec<RunId>,
     jobs: JoinSet<Done>,
+    /// Runs whose leavings are being saved and removed.
+    tidying: usize,
+    /// What they left, by the name of the instance.
+    left: BTreeMap<String, LeftBehind>,
     recorder: Arc<Recorder>,
     epoch: Instant,
     halt: Option<Halt>,
@@ -110,6 +115,8 @@ impl AppTask {
             last_boots: BTreeMap::new(),
             strays: Vec::new(),
             jobs: JoinSet::new(),
+            tidying: 0,
+            left: BTreeMap::new(),
             recorder: Arc::default(),
             epoch: Instant::now(),
             halt: None,
@@ -216,6 +223,7 @@ impl AppTask {
             }
             Done::MayRestart(key, permit) => self.may_restart(&key, permit),
             Done::StrayGone(number) => self.strays.retain(|stray| stray.number != number),
+            Done::Tidied(key, leavings) => self.tidied(&key, leavings),
             Done::Nothing => {}
         }
     }

@@ -56,6 +56,7 @@ pub fn spec(process: &Process<'_>, machine: &Machine) -> shim::Spec {
         open_files: OPEN_FILES,
         hostname: hostname(process.run).into_bytes(),
         log_subject: Vec::new(),
+        kept: Vec::new(),
     }
 }
 

@@ -32,6 +32,7 @@ fn release(buildpack: &[(&str, &str)], addon: &[(&str, &str)], config: &[(&str, 
         config: vars(config),
         addon_env: vars(addon),
         formation: Formation::default(),
+        kept: Vec::new(),
     }
 }
 

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use model::author::HealthCheck;
 use model::engine::{LastEnd, ReleaseTarget};
-use model::{AppNumber, ExitStatus, Hostname, RunId};
+use model::{AppNumber, ExitStatus, Hostname, Leavings, RunId};
 
 use crate::checks::ProbeOutcome;
 use crate::checks::tries::Tried;
 use crate::record::RunRecord;
 use crate::run_look::RunLook;
-use crate::runs::RunEnd;
+use crate::runs::{Over, RunEnd};
 
 /// A boxed future, so that the traits can be used behind `dyn`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -158,8 +158,9 @@ pub(crate) trait Host: Send + Sync {
     fn oom_kills(&self) -> Option<u64>;
     /// Keeps the end of a run with those before it.
     fn keep_end(&self, number: AppNumber, end: LastEnd) -> BoxFuture<'static, ()>;
-    /// Removes what a run that is gone left behind.
-    fn tidy(&self, number: AppNumber, folder: String) -> BoxFuture<'static, ()>;
+    /// Removes what a run that is gone left behind; what lasts of it is saved first. Tells what
+    /// else was in `/app` that its programs may miss.
+    fn tidy(&self, number: AppNumber, folder: String, over: Option<Over>) -> BoxFuture<'static, Leavings>;
     /// Notes something about a run in its folder.
     fn remember(&self, number: AppNumber, folder: &str, record: &RunRecord);
     /// A run number that was never used.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{AppNumber, Hostname, PortHint, RunId};
+use model::{AppNumber, Hostname, Leavings, PortHint, RunId};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::checks::ProbeOutcome;
@@ -13,7 +13,7 @@ use crate::flight_recorder::Recorder;
 use crate::host::{Host, Live, Notified, StartFailure, StartOrder};
 use crate::limits::{PROBE_TIMEOUT, SHIM_KILL_MARGIN, STUCK_AFTER};
 use crate::reconcile::SlotKey;
-use crate::runs::RunEnd;
+use crate::runs::{Over, RunEnd};
 use crate::silence::{Look, Seen};
 
 /// Ends a process with a core dump, if it has not decided otherwise.
@@ -39,6 +39,8 @@ pub(crate) enum Done {
     MayRestart(SlotKey, OwnedSemaphorePermit),
     /// A run that no instance claims is gone.
     StrayGone(u64),
+    /// What a run left is removed, what lasts of it saved.
+    Tidied(SlotKey, Leavings),
     Nothing,
 }
 
@@ -55,7 +57,8 @@ impl Done {
             | Self::WatchdogSeen(key, ..)
             | Self::Diagnosed(key, ..)
             | Self::MayStart(key, ..)
-            | Self::MayRestart(key, ..) => Some(key),
+            | Self::MayRestart(key, ..)
+            | Self::Tidied(key, ..) => Some(key),
             Self::ManualTries | Self::StrayGone(_) | Self::Nothing => None,
         }
     }
@@ -126,9 +129,9 @@ impl Subject {
         Done::WatchdogSeen(self.key, number, said)
     }
 
-    pub(crate) async fn tidy(self) -> Done {
-        self.host.tidy(self.number, self.run.folder()).await;
-        Done::Nothing
+    pub(crate) async fn tidy(self, over: Option<Over>) -> Done {
+        let leavings = self.host.tidy(self.number, self.run.folder(), over).await;
+        Done::Tidied(self.key, leavings)
     }
 }
 

@@ -154,6 +154,8 @@ pub const ENDS_KEPT: usize = 5;
 pub const ENDS_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// What is kept of the complaints of a helper, in bytes.
 pub const HELPER_COMPLAINT_BYTES_MAX: u64 = 4 * 1024;
+/// What is read of the answer of a helper, in bytes.
+pub const HELPER_ANSWER_BYTES_MAX: u64 = 64 * 1024;
 /// Soft limit of open files in a helper.
 pub const HELPER_OPEN_FILES: u64 = 1_024;
 /// How long unpacking a slug may take.
@@ -207,3 +209,5 @@ pub const WIPE_MAX: Duration = s(1_800);
 /// How long a candidate whose check is answered with 5xx is asked again before that
 /// answer counts.
 pub const CANDIDATE_5XX_PATIENCE: Duration = Duration::from_secs(10);
+/// How long measuring `DATA_DIR` may take.
+pub const MEASURE_MAX: Duration = s(30);

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use launch::Users;
 use model::author::HealthCheck;
-use model::engine::{KeptEnd, LastEnd, OneOffCommand};
-use model::{AppNumber, Hostname, RunId};
+use model::engine::{KeptEnd, LastEnd, OneOffCommand, ReleaseTarget};
+use model::{AppNumber, Hostname, Leavings, RunId};
 
 use crate::checks::tries::{self, Tried, Try};
 use crate::checks::{self, Probe, ProbeOutcome};
@@ -24,7 +24,7 @@ use crate::machine;
 use crate::port_doctor;
 use crate::record::RunRecord;
 use crate::run_look::{self, RunLook};
-use crate::runs::{Adopted, Captured, JoinEnd, LiveRun, Output, RunRequest, Runs, StartError};
+use crate::runs::{Adopted, Captured, JoinEnd, LiveRun, Output, Over, RunRequest, Runs, StartError};
 use crate::slug_store::SlugStore;
 
 /// This machine; cheap to clone.
@@ -131,10 +131,11 @@ impl LocalHost {
         &self,
         number: AppNumber,
         run: &RunId,
-        slug: model::SlugId,
+        release: &ReleaseTarget,
         output: Output,
         spec: shim::Spec,
     ) -> Result<LiveRun, StartFailure> {
+        let slug = release.slug;
         self.prepare(number).await.map_err(|error| start_failure(&error))?;
         let unpack = || format!("unpack-{}", self.next_run_number(number));
         self.0.slugs.ensure(number, slug, unpack).await.map_err(|error| match error {
@@ -149,7 +150,7 @@ impl LocalHost {
             subject: Some(slug.to_string()),
             output,
             descriptors: Vec::new(),
-            spec,
+            spec: shim::Spec { kept: release.kept.iter().map(|path| path.to_string().into_bytes()).collect(), ..spec },
         };
         match self.0.runs.start(request).await {
             Ok(live) => Ok(live),
@@ -167,15 +168,24 @@ impl LocalHost {
     /// Removes what a run that is gone left behind: its layer, then its folder. While the
     /// layer is there the folder stays, so that the next server tries again.
     pub(crate) async fn tidy_now(&self, number: AppNumber, folder: &str) {
-        if let Err(error) = self.0.runs.wipe(number, &format!("layers/{folder}")).await {
-            tracing::warn!(%error, app = %number, folder, "the writable layer of a run could not be removed");
-            return;
-        }
+        self.tidy_over(number, folder, None).await;
+    }
+
+    /// The same once what has to last of the layer was saved.
+    async fn tidy_over(&self, number: AppNumber, folder: &str, over: Option<Over>) -> Leavings {
+        let leavings = match self.0.runs.end_layer(number, folder, over).await {
+            Ok(leavings) => leavings,
+            Err(error) => {
+                tracing::warn!(%error, app = %number, folder, "the writable layer of a run could not be removed");
+                return Leavings::default();
+            }
+        };
         if let Err(error) = self.0.runs.forget(number, folder)
             && error.kind() != std::io::ErrorKind::NotFound
         {
             tracing::warn!(%error, app = %number, folder, "the folder of a run could not be removed");
         }
+        leavings
     }
 
     /// What is kept of the ends of an app's runs.
@@ -226,7 +236,7 @@ impl Host for LocalHost {
             let process = Process { run, release: &order.release, command: &command, port: order.port, one_off_env: &BTreeMap::new() };
             let spec = host.spec(&process);
             let output = Output::Log(run.instance.name());
-            let live = host.start_app(order.number, run, order.release.slug, output, spec).await?;
+            let live = host.start_app(order.number, run, &order.release, output, spec).await?;
             Ok(Arc::new(LocalRun(live)) as Live)
         })
     }
@@ -306,9 +316,9 @@ impl Host for LocalHost {
         })
     }
 
-    fn tidy(&self, number: AppNumber, folder: String) -> BoxFuture<'static, ()> {
+    fn tidy(&self, number: AppNumber, folder: String, over: Option<Over>) -> BoxFuture<'static, Leavings> {
         let host = self.clone();
-        Box::pin(async move { host.tidy_now(number, &folder).await })
+        Box::pin(async move { host.tidy_over(number, &folder, over).await })
     }
 
     fn remember(&self, number: AppNumber, folder: &str, record: &RunRecord) {

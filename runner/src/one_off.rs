@@ -185,7 +185,7 @@ impl OneOffs {
             OneOffOutput::Inherit { stdin, stdout, stderr, terminal } => Output::Inherit { stdin, stdout, stderr, terminal },
             OneOffOutput::Log => Output::Log(run.instance.name()),
         };
-        let started = self.host.start_app(number, &run, one_off.release.slug, output, spec).await;
+        let started = self.host.start_app(number, &run, &one_off.release, output, spec).await;
         let live = started.map_err(|failure| match failure {
             StartFailure::Later => RunOnceError::LaunchGone,
             StartFailure::Failed(detail) => RunOnceError::Failed(detail),

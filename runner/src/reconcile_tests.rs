@@ -36,6 +36,7 @@ fn release(text: &str) -> (ReleaseVersion, ReleaseTarget) {
         config: ConfigVars::default(),
         addon_env: ConfigVars::default(),
         formation: Formation(formation),
+        kept: Vec::new(),
     };
     (version, target)
 }

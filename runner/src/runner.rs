@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use model::engine::{AppObserved, AppTarget, CheckTried, KeptEnd, OneOff};
-use model::{AppName, AppNumber, RunId, SlugId};
+use model::{AppName, AppNumber, KeptPath, RunId, SlugId};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::app_task::{AppTask, Inbox, Message, Shared};
@@ -17,7 +17,7 @@ use crate::limits::{APP_MESSAGES_MAX, LIVENESS_RESTARTS_PER_BOX, STARTS_PER_CORE
 use crate::local_host::LocalHost;
 use crate::one_off::{ExecRun, ExecStdio, OneOffOutput, OneOffRun, OneOffs, RunOnceError};
 use crate::port_leases::PortLeases;
-use crate::runs::{Runs, StartError};
+use crate::runs::{DataSize, Runs, StartError};
 use crate::slug_store::{SlugError, SlugStore};
 use crate::tasks::Tasks;
 
@@ -210,6 +210,12 @@ impl Runner {
     /// Makes the folders and users of an app. Idempotent.
     pub async fn prepare_app(&self, number: AppNumber) -> Result<(), StartError> {
         self.0.host.prepare(number).await
+    }
+
+    /// How much `DATA_DIR` of an app holds, and these paths of it.
+    pub async fn measure_data(&self, number: AppNumber, parts: &[KeptPath]) -> Result<DataSize, StartError> {
+        self.0.host.prepare(number).await?;
+        self.0.host.runs().measure_data(number, parts).await
     }
 
     /// The unpacked slugs.

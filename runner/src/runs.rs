@@ -8,6 +8,7 @@
 mod adopt;
 mod boot;
 mod conversation;
+mod ending;
 mod folder;
 mod helper;
 mod join;
@@ -24,8 +25,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use launch::protocol::Frame;
-use model::{AppNumber, ExitStatus};
+use model::{AppNumber, ExitStatus, Leavings};
 
+pub(crate) use ending::Over;
+pub use ending::{DataSize, Size};
 use folder::RunFolder;
 pub(crate) use helper::{Helper, HelperError};
 pub use join::{Captured, JoinEnd, JoinRequest, Joined};
@@ -211,6 +214,17 @@ impl Runs {
     /// and logs: nothing of the app may run). What is not there counts as removed.
     pub async fn wipe(&self, app: AppNumber, subject: &str) -> Result<(), StartError> {
         wipe::wipe(self, app, subject).await
+    }
+
+    /// Removes the writable layer of a run that is gone; what has to last of it is saved.
+    /// Tells what else was in it.
+    pub(crate) async fn end_layer(&self, app: AppNumber, folder: &str, over: Option<Over>) -> Result<Leavings, StartError> {
+        ending::end_layer(self, app, folder, over).await
+    }
+
+    /// How much `DATA_DIR` holds, and these paths of it, seen as its owner.
+    pub async fn measure_data(&self, app: AppNumber, parts: &[model::KeptPath]) -> Result<DataSize, StartError> {
+        ending::measure(self, app, parts).await
     }
 
     /// Has launch replace `ssh/authorized_keys`.

@@ -111,13 +111,15 @@ impl SlugStore {
         let helper = Helper {
             profile: launch::Profile::Unpack,
             word: "unpack",
+            words: Vec::new(),
+            answers: false,
             app,
             folder: folder(),
             subject: slug.to_string(),
             descriptors: vec![packed.into()],
             time: UNPACK_TIMEOUT,
         };
-        helper.run(&self.runs).await.map_err(|error| match error {
+        helper.run(&self.runs).await.map(drop).map_err(|error| match error {
             HelperError::Io(source) => SlugError::Io { slug, source },
             HelperError::Start(source) => SlugError::Start { slug, source },
             HelperError::TimedOut => SlugError::TimedOut { slug },

@@ -25,6 +25,7 @@ mod refusals;
 mod releases;
 mod searching_logs;
 mod ssh;
+mod storage;
 mod surviving;
 mod switching;
 mod watching;

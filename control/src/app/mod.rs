@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use api::{Failure, Kind};
 use model::engine::{AppObserved, ReleaseMode};
-use model::{AppName, AppNumber, ConfigVars, Formation, Hostname, ProcessType, Release, ReleaseVersion, SlugManifest};
+use model::{AppName, AppNumber, ConfigVars, Formation, Hostname, KeptPath, ProcessType, Release, ReleaseVersion, SlugManifest};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::limits::APP_MAILBOX_COMMANDS_MAX;
@@ -140,6 +140,8 @@ pub struct AppStart {
     pub addon_env: ConfigVars,
     /// What people set for its process types.
     pub settings: BTreeMap<ProcessType, TypeSettings>,
+    /// What of `/app` lasts.
+    pub kept: Vec<KeptPath>,
     /// What is found running was started before: do not tell it again.
     pub adopting: bool,
     /// Why nothing of it runs though it should.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::engine::{OneOff, OneOffCommand, ReleaseMode, ReleaseTarget};
-use model::{ConfigVars, ExitStatus, Formation, InstanceId, ProcessType, SlugManifest};
+use model::{ConfigVars, ExitStatus, Formation, InstanceId, KeptPath, ProcessType, SlugManifest};
 use tokio::sync::oneshot;
 
 use super::task::AppTask;
@@ -28,7 +28,13 @@ pub(crate) fn phases_after(wanted: bool, is_first: bool, manifest: &SlugManifest
 }
 
 /// A phase as a process beside the app, with the release's code and config.
-pub(crate) fn one_off(identity: &AppIdentity, runnable: &RunnableRelease, addon_env: &ConfigVars, phase: Phase) -> OneOff {
+pub(crate) fn one_off(
+    identity: &AppIdentity,
+    runnable: &RunnableRelease,
+    addon_env: &ConfigVars,
+    kept: &[KeptPath],
+    phase: Phase,
+) -> OneOff {
     let process_type = phase.process_type().parse().unwrap_or_else(|_| ProcessType::release());
     OneOff {
         app: identity.name.clone(),
@@ -41,6 +47,7 @@ pub(crate) fn one_off(identity: &AppIdentity, runnable: &RunnableRelease, addon_
             config: runnable.config.clone(),
             addon_env: addon_env.clone(),
             formation: Formation::default(),
+            kept: kept.to_vec(),
         },
         instance: InstanceId { app: identity.name.clone(), process_type, ordinal: 1 },
         command: OneOffCommand::Shell(phase.command(&runnable.manifest).unwrap_or_default().to_owned()),
@@ -63,7 +70,7 @@ impl AppTask {
         say_phase(&switching.lines, phase, &in_play.runnable.manifest);
         let (phase_cancel, cancelled) = oneshot::channel();
         switching.phase_cancel = Some(phase_cancel);
-        let one_off = one_off(&self.identity, &in_play.runnable, &self.addon_env, phase);
+        let one_off = one_off(&self.identity, &in_play.runnable, &self.addon_env, &self.kept, phase);
         let (services, own, lines) = (self.services.clone(), self.own.clone(), switching.lines.clone());
         tokio::spawn(async move {
             // A panic must not leave the switch waiting.

@@ -41,6 +41,7 @@ impl AppTask {
             config: in_play.runnable.config.clone(),
             addon_env: self.addon_env.clone(),
             formation,
+            kept: self.kept.clone(),
         }
     }
 

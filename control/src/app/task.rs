@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::engine::{AppObserved, ReleaseMode};
-use model::{ConfigVars, Formation, InstanceId, ProcessType, ReleaseVersion, RunId};
+use model::{ConfigVars, Formation, InstanceId, KeptPath, ProcessType, ReleaseVersion, RunId};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -43,6 +43,7 @@ pub(super) struct AppTask {
     pub(super) stopped: bool,
     pub(super) addon_env: ConfigVars,
     pub(super) settings: BTreeMap<ProcessType, TypeSettings>,
+    pub(super) kept: Vec<KeptPath>,
     pub(super) web: Web,
     /// How long the router holds requests while nothing serves.
     pub(super) hold_ms: u64,
@@ -77,6 +78,7 @@ impl AppTask {
             stopped: start.stopped,
             addon_env: start.addon_env,
             settings: start.settings,
+            kept: start.kept,
             web: Web::Beside,
             hold_ms: HOLD_MAX_MS,
             restarts: BTreeMap::new(),
@@ -150,12 +152,13 @@ impl AppTask {
         let store = &self.services.store;
         let stored = async {
             let (app, formation) = (store.app(number).await?, store.formation(number).await?);
-            Ok::<_, crate::store::StoreError>((app.stopped, formation, store.type_settings(number).await?))
+            Ok::<_, crate::store::StoreError>((app.stopped, formation, store.type_settings(number).await?, store.kept_paths(number).await?))
         };
         match stored.await {
-            Ok((stopped, formation, settings)) => {
+            Ok((stopped, formation, settings, kept)) => {
                 self.formation = formation;
                 self.settings = settings;
+                self.kept = kept;
                 if stopped != self.stopped {
                     self.stopped = stopped;
                     self.stopped_amid_switch().await;

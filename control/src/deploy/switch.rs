@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{Failure, Kind};
-use model::{AppNumber, Cause, ConfigVars, Release, ReleaseVersion, SlugManifest};
+use model::{AppNumber, Cause, ConfigVars, KeptPath, Release, ReleaseVersion, SlugManifest};
 use tokio::sync::watch;
 
 use crate::app::phases::{self, phases_after, phases_before, say_phase};
@@ -36,6 +36,7 @@ struct After {
     phases: Vec<Phase>,
     runnable: RunnableRelease,
     addon_env: ConfigVars,
+    kept: Vec<KeptPath>,
     lines: Lines,
 }
 
@@ -62,6 +63,7 @@ impl Control {
             phases: phases_after(switch.release_phase, runnable.release.parent.is_none(), &runnable.manifest),
             runnable: runnable.clone(),
             addon_env: addon_env.clone(),
+            kept: self.services.store.kept_paths(number).await?,
             lines: switch.lines.clone(),
         };
         let (give_up, cancel) = watch::channel(None);
@@ -105,10 +107,10 @@ impl Control {
 
     /// The release serves, whatever comes of these: a failure is only told.
     async fn after_switch(&self, app: &AppHandle, after: After, mut cancel: Cancel) {
-        let After { phases, runnable, addon_env, lines } = after;
+        let After { phases, runnable, addon_env, kept, lines } = after;
         for phase in phases {
             say_phase(&lines, phase, &runnable.manifest);
-            let one_off = phases::one_off(&app.identity, &runnable, &addon_env, phase);
+            let one_off = phases::one_off(&app.identity, &runnable, &addon_env, &kept, phase);
             let ran = phases::run(&self.services, phase, one_off, lines.clone(), cancelled(&mut cancel)).await;
             let Err(why) = ran else { continue };
             let version = runnable.release.version;

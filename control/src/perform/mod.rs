@@ -14,6 +14,7 @@ mod rows;
 mod sessions;
 mod settings;
 mod status;
+mod storage;
 mod wait;
 mod why;
 
@@ -173,6 +174,8 @@ impl Control {
             api::releases::Releases => releases,
             api::releases::Rollback => rollback,
             api::status::StopAll => stop_all,
+            api::storage::Keep => keep,
+            api::storage::Storage => storage,
         }, at once {
             api::apps::Apps => apps,
             api::builds::Cancel => cancel_build,

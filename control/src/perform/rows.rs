@@ -1,7 +1,7 @@
 //! What instances look like in replies.
 
-use api::ps::{EndStory, InstanceRow, LookRow, ProbeRow};
-use model::engine::{InstanceObserved, InstancePhase, KeptEnd, LastEnd, ReleaseMode};
+use api::ps::{EndStory, InstanceRow, LeftRow, LookRow, ProbeRow};
+use model::engine::{InstanceObserved, InstancePhase, KeptEnd, LastEnd, LeftBehind, ReleaseMode};
 use model::text::milliseconds;
 use model::{ProbeSeen, ThreadsAt};
 
@@ -43,6 +43,10 @@ pub(super) fn instance_row(instance: &InstanceObserved) -> InstanceRow {
         last_end: instance.last_end.as_ref().map(end_line),
         next_start_unix_ms: instance.next_start_unix_ms,
     }
+}
+
+pub(super) fn left_row(left: &LeftBehind) -> LeftRow {
+    LeftRow { release: left.version.to_string(), what: left.leavings.told(), fix: left.leavings.command(&left.instance.app) }
 }
 
 /// `silent for 60 s (GET / timed out), killed by SIGKILL, ran 75 s`.

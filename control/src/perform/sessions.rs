@@ -148,6 +148,7 @@ impl Control {
                 config,
                 addon_env,
                 formation: Formation::default(),
+                kept: store.kept_paths(number).await?,
             },
             instance: InstanceId { app: app.identity.name.clone(), process_type: "run".parse()?, ordinal },
             command,

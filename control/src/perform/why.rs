@@ -7,7 +7,7 @@ use api::{Failure, Kind, Role};
 use model::engine::KeptEnd;
 
 use super::Ask;
-use super::rows::{end_story, instance_row, kept, shown};
+use super::rows::{end_story, instance_row, kept, left_row, shown};
 use crate::control::Control;
 
 impl Control {
@@ -27,7 +27,8 @@ impl Control {
             *now = Some(instance_row(instance));
             ends.extend(instance.last_end.as_ref().map(kept));
         }
-        let story = |(name, (now, ends))| InstanceStory { name, now, ends: newest_first(ends) };
+        let left = |name: &str| view.observed.left.iter().find(|left| left.instance.name() == name).map(left_row);
+        let story = |(name, (now, ends)): (String, _)| InstanceStory { left: left(&name), name, now, ends: newest_first(ends) };
         let stories: Vec<InstanceStory> = stories.into_iter().map(story).collect();
         if let Some(instance) = why.instance.filter(|_| stories.is_empty()) {
             return Err(Failure::new(Kind::NotFound, "instance.not_found", format!("{name} has no {instance}"))

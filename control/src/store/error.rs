@@ -4,7 +4,7 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use model::{AppName, AppNumber, ProcessType, ReleaseVersion, SlugId};
+use model::{AppName, AppNumber, KeptPath, ProcessType, ReleaseVersion, SlugId};
 use rusqlite::ErrorCode;
 
 /// An error of the store. Whatever fails inside a transaction leaves nothing behind.
@@ -146,6 +146,20 @@ pub enum StoreError {
     /// There is no such push, or it is settled.
     #[error("push {0} is not open")]
     NoSuchPush(i64),
+    /// Nothing at this path of the app lasts.
+    #[error("{0} is not kept")]
+    NotKept(KeptPath),
+    /// One of the two lies in the other.
+    #[error("{path} and {other}, which is kept already, lie in each other")]
+    KeptInside {
+        /// The new one.
+        path: KeptPath,
+        /// The one that is kept.
+        other: KeptPath,
+    },
+    /// More paths than an app may keep.
+    #[error("an app keeps at most {} paths", model::limits::KEPT_PATHS_MAX)]
+    TooManyKept,
     /// The app has no such process type.
     #[error("there is no process type {0}")]
     NoSuchProcessType(ProcessType),

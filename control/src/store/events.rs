@@ -71,6 +71,8 @@ codes! {
     ProcessesScaled = "ps.scaled",
     /// `ps:limits`, `ps:overlap`.
     ProcessesSet = "ps.set",
+    /// `storage:keep`.
+    StorageKept = "storage.kept",
     /// `ps:restart`.
     ProcessesRestarted = "ps.restarted",
     /// `ps:stop`.

@@ -82,6 +82,11 @@ fn of_the_request(error: &StoreError) -> Option<Failure> {
         StoreError::NoSuchProcessType(_) => {
             missing("process_type.not_found").fix("`paas ps` lists the types of the app's Procfile; deploy first")
         }
+        StoreError::NotKept(_) => missing("storage.not_kept").fix("list what is kept with `paas storage`"),
+        StoreError::KeptInside { .. } => {
+            refused("storage.inside").fix("keep the outer one alone; `--remove` takes the other one back first")
+        }
+        StoreError::TooManyKept => refused("storage.too_many").fix("keep a folder that holds several of them, or write to $DATA_DIR"),
         StoreError::KeyTaken(_) => refused("key.taken").fix("each person has keys of their own"),
         StoreError::NoSuchAccess(_) => missing("access.not_found").fix("list who has some with `paas access`"),
         StoreError::Invalid(invalid) => invalid.clone().into(),

@@ -10,7 +10,11 @@ pub(super) const APPLICATION_ID: i32 = 0x7061_6173;
 
 /// Every step, oldest first. A step that was shipped is never changed again: what
 /// comes later is a new file.
-pub(super) const STEPS: &[&str] = &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_process_settings.sql")];
+pub(super) const STEPS: &[&str] = &[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_process_settings.sql"),
+    include_str!("migrations/0003_kept_paths.sql"),
+];
 
 /// The format that this binary writes.
 pub(super) fn newest() -> u32 {

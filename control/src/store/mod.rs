@@ -24,6 +24,7 @@ mod error;
 mod events;
 mod failure;
 mod formation;
+mod kept;
 mod lane;
 pub mod limits;
 mod migrate;

@@ -25,6 +25,7 @@ fn body(operation: &str, name: &str) -> serde_json::Value {
         "app": name, "name": "new-app", "to": "NO", "confirm": "no", "settings": {}, "lines": 1, "person": "bert", "role": "viewer",
         "public_key": "none", "command": command, "changes": ["web=1"], "instance": "web.1", "what": "web.1", "version": "v1", "number": 1,
         "reference": "x", "set": {}, "unset": [], "process_type": "web", "on": true, "boot_timeout": "60", "stop_timeout": "60",
+        "paths": ["x"], "remove": false,
     })
 }
 

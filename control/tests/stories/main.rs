@@ -17,6 +17,7 @@ mod scripts;
 mod settings;
 mod slugs;
 mod stopping;
+mod storage;
 mod support;
 mod switching;
 mod watching;

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::context::Context;
 use super::{
-    Result, access, apps, builds, checks, config, events, internal_commands, logs, pg, ps, ps_settings, releases, run, status, why,
+    Result, access, apps, builds, checks, config, events, internal_commands, logs, pg, ps, ps_settings, releases, run, status, storage, why,
 };
 use crate::internal::{self, ServerOptions};
 
@@ -121,6 +121,11 @@ pub enum Command {
     /// Run a command inside an instance that runs; without a command a shell
     #[command(name = "ps:exec")]
     PsExec(run::Exec),
+    /// Show what of the app lasts, and how big it is
+    Storage,
+    /// Make paths of /app last, with what is there now: app.db uploads/; restarts
+    #[command(name = "storage:keep")]
+    StorageKeep(storage::Keep),
     /// Show log lines; -t goes on with new ones
     Logs(logs::Logs),
     /// List the releases
@@ -210,6 +215,8 @@ pub enum Internal {
     Unpack(Words),
     /// One folder
     Wipe(Words),
+    /// How much one folder holds
+    Measure(Words),
 }
 
 /// Words that a part of paas reads itself.
@@ -246,6 +253,8 @@ pub fn dispatch(context: &Context, command: Command) -> Result {
         Command::PsLimits(arguments) => ps_settings::limits(context, arguments),
         Command::PsOverlap(arguments) => ps_settings::overlap(context, arguments),
         Command::PsWait(arguments) => ps_settings::wait(context, &arguments),
+        Command::Storage => storage::show(context),
+        Command::StorageKeep(arguments) => storage::keep(context, arguments),
         Command::Logs(arguments) => logs::logs(context, arguments),
         Command::Releases => releases::list(context),
         Command::ReleasesInfo(arguments) => releases::info(context, arguments),
@@ -284,6 +293,7 @@ fn dispatch_internal(context: &Context, part: Internal) -> Result {
         Internal::Build(words) => internal::build(&words.words)?,
         Internal::Unpack(words) => internal::unpack(&words.words)?,
         Internal::Wipe(words) => internal::wipe(&words.words)?,
+        Internal::Measure(words) => internal::measure(&words.words)?,
     };
     internal_commands::exit(code)
 }

@@ -32,6 +32,7 @@ mod run;
 pub mod server_socket;
 mod session;
 mod status;
+mod storage;
 pub mod text;
 mod why;
 

@@ -33,6 +33,10 @@ fn instance(story: &InstanceStory, view: &View) -> Vec<String> {
         Some(now) => present(now, view),
         None => vec![format!("{} is not there any more.", text::plain(&story.name))],
     };
+    if let Some(left) = &story.left {
+        told.push(format!("A run of {} left in /app and lost: {}.", text::plain(&left.release), text::plain(&left.what)));
+        told.extend(left.fix.as_ref().map(|fix| format!("From now on it stays with: {}", text::plain(fix))));
+    }
     let Some((last, earlier)) = story.ends.split_first() else {
         told.push("None of its runs has ended yet.".to_owned());
         return told;
@@ -159,11 +163,18 @@ mod tests {
             ..EndStory::default()
         };
         let now = InstanceRow { restarts: 2, check: Some("GET / -> 200".to_owned()), port: Some(20_017), ..row("web.1", "up") };
-        let web = InstanceStory { name: "web.1".to_owned(), now: Some(now), ends: vec![last, earlier] };
-        let bot = InstanceStory { name: "bot.1".to_owned(), now: Some(row("bot.1", "up")), ends: Vec::new() };
+        let web = InstanceStory { name: "web.1".to_owned(), now: Some(now), left: None, ends: vec![last, earlier] };
+        let left = ps::LeftRow {
+            release: "v6".to_owned(),
+            what: "app.db (12.3 KB)".to_owned(),
+            fix: Some("paas storage:keep app.db -a hello".to_owned()),
+        };
+        let bot = InstanceStory { name: "bot.1".to_owned(), now: Some(row("bot.1", "up")), left: Some(left), ends: Vec::new() };
         let reply = WhyReply { app: "hello".to_owned(), instances: vec![bot, web] };
         insta::assert_snapshot!(render(&reply, &view()), @r"
         bot.1 is up since 2026/01/02 15:04:05 +0000 (~ 1h ago), release v7.
+        A run of v6 left in /app and lost: app.db (12.3 KB).
+        From now on it stays with: paas storage:keep app.db -a hello
         None of its runs has ended yet.
 
         web.1 is up since 2026/01/02 15:04:05 +0000 (~ 1h ago), release v7, restarted 2 times.
@@ -201,7 +212,7 @@ mod tests {
             at_unix_ms: hour_ago(),
             ..EndStory::default()
         };
-        let story = InstanceStory { name: "web.1".to_owned(), now: None, ends: vec![end] };
+        let story = InstanceStory { name: "web.1".to_owned(), now: None, left: None, ends: vec![end] };
         insta::assert_snapshot!(render(&WhyReply { app: "hello".to_owned(), instances: vec![story] }, &view()), @r"
         web.1 is not there any more.
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::follow;
 use api::{Failure, Kind};
-use control::seams::{BoxFuture, Engine, Lines, OneOffOutput, Session, Stdio};
+use control::seams::{BoxFuture, DataSize, Engine, Lines, OneOffOutput, Session, Stdio};
 use logs::reader::{Batch, Follower, Marks, Query, tail};
 use model::engine::{AppObserved, AppTarget, CheckTried, KeptEnd, OneOff};
-use model::{AppName, AppNumber, ExitStatus, RunId};
+use model::{AppName, AppNumber, ExitStatus, KeptPath, RunId};
 use runner::{ExecRun, ExecStdio, OneOffRun, RunOnceError, Runner};
 use tokio::sync::watch;
 
@@ -186,6 +186,15 @@ impl Engine for LocalEngine {
             let stdio = ExecStdio { stdin, stdout, stderr, terminal };
             let run = self.runner.exec(&run, &one_off, stdio).await.map_err(|error| refused(&error))?;
             Ok(Box::new(ExecSession(run)) as Box<dyn Session>)
+        })
+    }
+
+    fn data_size(&self, number: AppNumber, parts: Vec<KeptPath>) -> BoxFuture<'_, Result<DataSize, Failure>> {
+        Box::pin(async move {
+            let measured = self.runner.measure_data(number, &parts).await.map_err(|error| not_started("measuring DATA_DIR", &error))?;
+            let plain = |size: runner::runs::Size| (size.bytes, size.files);
+            let parts = measured.parts.into_iter().map(|part| part.map(plain)).collect();
+            Ok(DataSize { total: plain(measured.total), parts, at_least: measured.is_cut })
         })
     }
 

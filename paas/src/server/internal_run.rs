@@ -31,6 +31,7 @@ pub fn spec(words: &[&str], working_directory: &str, environment: &[(&str, &str)
         open_files: OPEN_FILES,
         hostname: b"paas".to_vec(),
         log_subject: Vec::new(),
+        kept: Vec::new(),
     }
 }
 

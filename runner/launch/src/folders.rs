@@ -118,7 +118,7 @@ impl RootFolder {
             return Ok(());
         };
         match subject {
-            WipeSubject::Layer(_) => self.remove_layer(&path),
+            WipeSubject::Layer(_) | WipeSubject::LayerOver { .. } => self.remove_layer(&path),
             _ => self.remove_folder(&path),
         }
     }

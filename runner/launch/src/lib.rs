@@ -11,6 +11,7 @@ pub mod config;
 pub mod folders;
 pub mod host;
 pub mod limits;
+mod look;
 pub mod names;
 pub mod protocol;
 pub mod sandbox;
@@ -21,6 +22,7 @@ pub mod users;
 mod wipe;
 
 pub use config::Config;
+pub use look::{Leaving, Look, Size};
 pub use serve::main;
 pub use users::Users;
 pub use wipe::wipe;

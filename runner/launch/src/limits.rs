@@ -51,3 +51,7 @@ pub const APP_TASKS_MAX: u64 = 8_192;
 pub const MACHINE_TASKS_SHARE: u64 = 4;
 /// Process ids begin somewhere below this, so that stale pid files name nobody.
 pub const FIRST_PID_MAX: u32 = 30_000;
+/// Entries of an app's folder that one look sees.
+pub const LOOK_ENTRIES_MAX: usize = 20_000;
+/// How deep a look goes; each level costs a descriptor.
+pub const LOOK_DEPTH_MAX: usize = 32;

@@ -29,6 +29,14 @@ pub fn to_hostname(text: &str) -> String {
 pub enum WipeSubject {
     /// The writable layer of one run: `layers/web.1-v7-42`.
     Layer(String),
+    /// The same beside its slug and `DATA_DIR`, so that what it holds can be told and saved
+    /// before: `layers/web.1-v7-42/SHA256`.
+    LayerOver {
+        /// The run.
+        run: String,
+        /// Its slug.
+        slug: String,
+    },
     /// An unpacked slug: `releases/SHA256`.
     Release(String),
     /// A build's tree: `builds/3`.
@@ -53,7 +61,7 @@ pub enum FolderOwner {
 }
 
 impl WipeSubject {
-    /// Reads `layers/RUN`, `releases/SHA256`, `builds/BUILD`, `cache`, `repository`, `data`
+    /// Reads `layers/RUN`, `layers/RUN/SHA256`, `releases/SHA256`, `builds/BUILD`, `cache`, `repository`, `data`
     /// or `app`.
     pub fn parse(text: &str) -> Result<Self, LaunchError> {
         let refused = || LaunchError::refused(format!("no folder {text:?} can be wiped"));
@@ -66,6 +74,10 @@ impl WipeSubject {
         }
         match text.split_once('/') {
             Some(("layers", name)) if is_name(name) => Ok(Self::Layer(name.to_owned())),
+            Some(("layers", name)) => match name.split_once('/') {
+                Some((run, slug)) if is_name(run) && is_sha256(slug) => Ok(Self::LayerOver { run: run.to_owned(), slug: slug.to_owned() }),
+                _ => Err(refused()),
+            },
             Some(("releases", name)) if is_sha256(name) => Ok(Self::Release(name.to_owned())),
             Some(("builds", name)) if is_name(name) => Ok(Self::Build(name.to_owned())),
             _ => Err(refused()),
@@ -75,7 +87,7 @@ impl WipeSubject {
     /// Who owns what is in it.
     pub fn owner(&self, users: Users, app: u32) -> u32 {
         match self {
-            Self::Layer(_) | Self::Release(_) | Self::Data | Self::App => users.run(app),
+            Self::Layer(_) | Self::LayerOver { .. } | Self::Release(_) | Self::Data | Self::App => users.run(app),
             Self::Build(_) | Self::Cache => users.build(app),
             Self::Repository => users.git(app),
         }
@@ -84,7 +96,7 @@ impl WipeSubject {
     /// The folder beneath the root folder; `None` for what is never wiped.
     pub fn folder(&self, app: u32) -> Option<(String, FolderOwner)> {
         Some(match self {
-            Self::Layer(name) => (format!("layers/{app}/{name}"), FolderOwner::Platform),
+            Self::Layer(name) | Self::LayerOver { run: name, .. } => (format!("layers/{app}/{name}"), FolderOwner::Platform),
             Self::Release(name) => (format!("releases/{app}/{name}"), FolderOwner::User),
             Self::Build(name) => (format!("builds/{app}/{name}"), FolderOwner::User),
             Self::Cache => (format!("cache/{app}"), FolderOwner::User),
@@ -110,10 +122,14 @@ mod tests {
         }
         assert!(is_sha256(&"a0".repeat(32)));
         assert!(!is_sha256(&"A0".repeat(32)));
-        for bad in ["", "store", "layers/..", "layers/../x", "releases/x", "/etc", "builds/", "postgres"] {
+        for bad in ["", "store", "layers/..", "layers/../x", "layers/web.1/x", "layers/web.1/", "releases/x", "/etc", "builds/", "postgres"]
+        {
             assert!(WipeSubject::parse(bad).is_err(), "{bad:?} was taken");
         }
         assert_eq!(WipeSubject::parse("layers/web.1-v7-42").expect("layer"), WipeSubject::Layer("web.1-v7-42".into()));
+        let slug = "a0".repeat(32);
+        let over = WipeSubject::parse(&format!("layers/web.1-v7-42/{slug}")).expect("layer over a slug");
+        assert_eq!(over, WipeSubject::LayerOver { run: "web.1-v7-42".into(), slug });
     }
 
     #[test]

@@ -157,6 +157,10 @@ fn mounts(list: &mut Vec<Operation>, host: &HostCapabilities, request: &Request,
                 writable: true,
                 devices: false,
             }));
+            if let WipeSubject::LayerOver { slug, .. } = subject {
+                list.push(owned(format!("releases/{app}/{slug}"), "lower", false));
+                list.push(owned(format!("data/{app}"), "data", true));
+            }
         }
         (Profile::Postgres, _) => {
             list.push(owned("postgres".to_owned(), "data", true));

@@ -7,6 +7,7 @@ use std::ffi::{CStr, CString};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::libc;
@@ -14,7 +15,7 @@ use nix::sys::signal::SigSet;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::Pid;
 use rustix::process::{Resource, Rlimit};
-use shim::{Operation, Spec};
+use shim::{Operation, Spec, kept};
 
 use crate::descriptors::arrange;
 use crate::failure::{Failure, Outcome, Step};
@@ -24,6 +25,9 @@ use crate::stage::{privileged, read_spec};
 const NOT_FOUND_EXIT: i32 = 127;
 /// What a shell answers when the command cannot be executed.
 const NOT_EXECUTABLE_EXIT: i32 = 126;
+/// Where the sandbox of an app has its tree, and what lasts of it.
+const APP: &str = "/app";
+const KEPT: &str = "/data/kept";
 /// Signals are numbered from 1 to this.
 const SIGNALS_MAX: i32 = 64;
 /// A set of them: a bit for each.
@@ -65,6 +69,9 @@ pub(crate) fn run(operations: &[Operation], spec: OwnedFd, outputs: Outputs, des
     limit_files(spec.open_files)?;
     umask(Mode::from_bits_truncate(0o022));
     reset_signals()?;
+    for path in &spec.kept {
+        kept::keep(Path::new(APP), Path::new(KEPT), path).step(&format!("keep {}", lossy(path)))?;
+    }
     nix::unistd::setsid().step("start a session")?;
     if outputs.terminal
         && let Some(stdin) = &outputs.stdin

@@ -10,6 +10,7 @@
 
 pub mod control;
 mod invocation;
+pub mod kept;
 pub mod limits;
 pub mod notify;
 pub mod operation;

@@ -52,3 +52,5 @@ pub const NOTIFY_STATUS_BYTES_MAX: usize = 256;
 pub const NOTIFY_DATAGRAMS_PER_S_MAX: u32 = 200;
 /// Changes are told to the server at least this far apart, in milliseconds.
 pub const NOTIFY_TELL_APART_MS: u64 = 100;
+/// How deep folders that are kept may be nested.
+pub const KEPT_DEPTH_MAX: usize = 64;

@@ -10,6 +10,7 @@ const STOP_SIGNAL: u16 = 4;
 const OPEN_FILES: u16 = 5;
 const HOSTNAME: u16 = 6;
 const LOG_SUBJECT: u16 = 7;
+const KEPT: u16 = 8;
 
 /// What to execute and how. Made by control, read only after the user was dropped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct Spec {
     /// What each logged line is said to be about: the run. Two runs of an instance share
     /// its log folder during a switch. At most 255 bytes; empty for none.
     pub log_subject: Vec<u8>,
+    /// What of `/app` lasts: see [`crate::kept`].
+    pub kept: Vec<Vec<u8>>,
 }
 
 /// The few fields that the supervisor needs; nothing else is looked at.
@@ -55,6 +58,9 @@ impl Spec {
         }
         if !self.log_subject.is_empty() {
             encoder = encoder.bytes(LOG_SUBJECT, &self.log_subject);
+        }
+        for path in &self.kept {
+            encoder = encoder.bytes(KEPT, path);
         }
         encoder
             .bytes(WORKING_DIRECTORY, &self.working_directory)
@@ -83,6 +89,7 @@ impl Spec {
                 OPEN_FILES => spec.open_files = field.number()?,
                 HOSTNAME => spec.hostname = field.bytes.to_vec(),
                 LOG_SUBJECT => spec.log_subject = field.bytes.to_vec(),
+                KEPT => spec.kept.push(field.bytes.to_vec()),
                 _ => {}
             }
         }
@@ -125,6 +132,7 @@ mod tests {
             open_files: 10_000,
             hostname: b"web-1".to_vec(),
             log_subject: b"web.1-v7-42".to_vec(),
+            kept: vec![b"app.db".to_vec(), b"uploads/".to_vec()],
         }
     }
 

@@ -33,6 +33,7 @@ fn the_first_spec_is_read_and_written() {
         open_files: 10_000,
         hostname: b"web-1".to_vec(),
         log_subject: Vec::new(),
+        kept: Vec::new(),
     };
     assert_eq!(Spec::decode(&bytes("spec-1.hex")), Ok(spec.clone()));
     assert_eq!(spec.encode(), bytes("spec-1.hex"));
@@ -40,6 +41,10 @@ fn the_first_spec_is_read_and_written() {
     let spec = Spec { log_subject: b"web.1-v7-42".to_vec(), ..spec };
     assert_eq!(Spec::decode(&bytes("spec-2.hex")), Ok(spec.clone()));
     assert_eq!(spec.encode(), bytes("spec-2.hex"));
+    // The third form adds what of /app lasts.
+    let spec = Spec { kept: vec![b"app.db".to_vec(), b"uploads/".to_vec()], ..spec };
+    assert_eq!(Spec::decode(&bytes("spec-3.hex")), Ok(spec.clone()));
+    assert_eq!(spec.encode(), bytes("spec-3.hex"));
 }
 
 #[test]

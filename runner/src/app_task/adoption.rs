@@ -119,7 +119,7 @@ impl AppTask {
         let number = run.number;
         self.jobs.spawn(async move {
             live.gone().await;
-            subject.tidy().await;
+            subject.tidy(None).await;
             Done::StrayGone(number)
         });
     }

@@ -122,7 +122,8 @@ impl AppTask {
         if let Some(port) = run.record.port {
             self.leases(|leases, _| leases.release(port), key);
         }
-        self.jobs.spawn(self.subject(key, &run.id).keep_and_tidy(Some(last_end)));
+        let over = self.begin_tidying(key);
+        self.jobs.spawn(self.subject(key, &run.id).keep_and_tidy(Some(last_end), over));
         let exit_zero = by_itself && end.status == ExitStatus::Code(0);
         let random = self.host.random();
         self.event(key, InstanceEvent::Gone { exit_zero, random });

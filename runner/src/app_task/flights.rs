@@ -50,12 +50,13 @@ impl AppTask {
     /// Keeps the end of a run that ended while no server looked, then tidies.
     pub(super) fn keep_found_end(&mut self, key: &SlotKey, run: &RunId, end: Option<LastEnd>, since_unix_ms: i64) {
         let subject = self.subject(key, run);
+        let over = self.begin_tidying(key);
         self.jobs.spawn(async move {
             let mut end = end;
             if let Some(end) = &mut end {
                 end.last_lines = subject.host.last_lines(subject.number, subject.run.clone(), since_unix_ms).await;
             }
-            subject.keep_and_tidy(end).await
+            subject.keep_and_tidy(end, over).await
         });
     }
 }

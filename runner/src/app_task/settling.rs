@@ -151,9 +151,11 @@ impl AppTask {
             is_news |= old.is_none_or(|old| without_tries(old) != without_tries(&new));
             self.told.insert(key.clone(), Arc::new(new));
         }
-        if is_other {
+        if is_other || observed.borrow().left.iter().ne(self.left.values()) {
             observed.send_if_modified(|observed| {
-                observed.instances = self.told.values().cloned().collect();
+                let left = self.left.values().cloned().collect();
+                is_news |= observed.left != left;
+                *observed = AppObserved { instances: self.told.values().cloned().collect(), left };
                 is_news
             });
         }

@@ -18,7 +18,7 @@ impl AppTask {
             return;
         }
         self.give_start_permit_back(key, now);
-        if !self.is_due(key, now) || !self.is_alone(key) || !self.has_start_permit(key) {
+        if !self.is_due(key, now) || self.waits_for_leavings(key) || !self.is_alone(key) || !self.has_start_permit(key) {
             return;
         }
         let port = if key.process_type.is_web() {

@@ -14,6 +14,7 @@ use crate::limits::{LOOK_MAX, PORT_DOCTOR_AFTER};
 use crate::listener::Address;
 use crate::port_doctor::{self, Finding};
 use crate::run_look::RunLook;
+use crate::runs::Over;
 
 impl Subject {
     /// Probes, and notes what came of it and how long it took.
@@ -110,10 +111,10 @@ impl Subject {
     }
 
     /// Keeps the end of a run, then removes what the run left behind.
-    pub(crate) async fn keep_and_tidy(self, end: Option<LastEnd>) -> Done {
+    pub(crate) async fn keep_and_tidy(self, end: Option<LastEnd>, over: Option<Over>) -> Done {
         if let Some(end) = end.filter(super::is_kept) {
             self.host.keep_end(self.number, end).await;
         }
-        self.tidy().await
+        self.tidy(over).await
     }
 }

@@ -11,7 +11,7 @@ use launch::protocol::Frame;
 use model::AppNumber;
 
 use super::{Helper, HelperError, Runs, StartError};
-use crate::limits::WIPE_MAX;
+use crate::limits::{MEASURE_MAX, WIPE_MAX};
 use crate::machine::unix_ms;
 
 /// What an app has once, in the order of removal.
@@ -25,7 +25,7 @@ pub(super) async fn wipe(runs: &Runs, app: AppNumber, subject: &str) -> Result<(
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         _ => {}
     }
-    empty(runs, app, subject).await?;
+    empty(runs, app, subject, Vec::new()).await?;
     runs.launcher.ask(&Frame::Remove { app: app.0, subject: subject.to_owned() }, &[]).await.map(drop)
 }
 
@@ -57,16 +57,24 @@ async fn wipe_app(runs: &Runs, app: AppNumber) -> Result<(), StartError> {
     Ok(())
 }
 
-async fn empty(runs: &Runs, app: AppNumber, subject: &str) -> Result<(), StartError> {
+/// Empties a folder; with words it says something before.
+pub(super) async fn empty(runs: &Runs, app: AppNumber, subject: &str, words: Vec<String>) -> Result<String, StartError> {
+    help(runs, app, "wipe", subject, words).await
+}
+
+/// One of the helpers that work on a folder as its owner.
+pub(super) async fn help(runs: &Runs, app: AppNumber, word: &'static str, subject: &str, words: Vec<String>) -> Result<String, StartError> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let folder = format!("wipe-{}-{}", unix_ms(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let (answers, time) = if word == "wipe" { (!words.is_empty(), WIPE_MAX) } else { (true, MEASURE_MAX) };
+    let subject = subject.to_owned();
+    let failed = |detail: String| StartError::Failed { step: format!("{word} {subject}"), detail };
     let helper =
-        Helper { profile: Profile::Wipe, word: "wipe", app, folder, subject: subject.to_owned(), descriptors: Vec::new(), time: WIPE_MAX };
-    let failed = |detail: String| StartError::Failed { step: format!("wipe {subject}"), detail };
+        Helper { profile: Profile::Wipe, word, words, answers, app, folder, subject: subject.clone(), descriptors: Vec::new(), time };
     helper.run(runs).await.map_err(|error| match error {
         HelperError::Start(error) => error,
         HelperError::Io(error) => failed(error.to_string()),
-        HelperError::TimedOut => failed(format!("it took longer than {} s", WIPE_MAX.as_secs())),
+        HelperError::TimedOut => failed(format!("it took longer than {} s", time.as_secs())),
         HelperError::Refused(status, complaint) => failed(format!("{status}: {complaint}")),
     })
 }

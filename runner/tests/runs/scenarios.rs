@@ -95,6 +95,7 @@ impl Server {
             open_files: 10_000,
             hostname: Vec::new(),
             log_subject: Vec::new(),
+            kept: Vec::new(),
         }
     }
 

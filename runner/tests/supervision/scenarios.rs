@@ -100,6 +100,7 @@ fn release(mode: ReleaseMode, command: &str, count: u32) -> ReleaseTarget {
         config: ConfigVars::default(),
         addon_env: ConfigVars::default(),
         formation: Formation([(ProcessType::web(), count)].into()),
+        kept: Vec::new(),
     }
 }
 

@@ -79,16 +79,7 @@ impl<'h> Chaos<'h> {
             (1..=*count).for_each(|number| drop(app.up(&format!("{kind}.{number}"))));
         }
         // Any seed but 0 gives a long sequence.
-        Self {
-            host,
-            app,
-            loud,
-            random: seed.max(1),
-            visitors: Visitors::start(host),
-            kills: Kills::default(),
-            formation,
-            deploys: 0,
-        }
+        Self { host, app, loud, random: seed.max(1), visitors: Visitors::start(host), kills: Kills::default(), formation, deploys: 0 }
     }
 
     pub(super) fn formation(&self) -> Vec<(&'static str, u64)> {

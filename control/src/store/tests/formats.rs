@@ -6,7 +6,7 @@ use super::*;
 use crate::store::{BuildState, ReleaseState, TypeSettings, migrate};
 
 /// What a database of each format held: `samples[0]` was written by format 1.
-const SAMPLES: &[&str] = &[include_str!("samples/0001.sql"), include_str!("samples/0002.sql")];
+const SAMPLES: &[&str] = &[include_str!("samples/0001.sql"), include_str!("samples/0002.sql"), include_str!("samples/0003.sql")];
 
 fn at_version(root: &Root, version: u32) -> Connection {
     std::fs::create_dir_all(root.database().parent().expect("a folder")).expect("a folder");
@@ -38,6 +38,9 @@ async fn every_past_format_opens_with_all_that_it_holds() {
         let web = TypeSettings { overlap: Some(false), boot_timeout_s: Some(90), stop_timeout_s: None };
         let settings = if version < 2 { [].into() } else { [("web".parse().expect("type"), web)].into() };
         assert_eq!(store.type_settings(app.number).await.expect("read"), settings, "format {version}");
+        let kept: &[&str] = if version < 3 { &[] } else { &["app.db", "public/uploads/"] };
+        let found = store.kept_paths(app.number).await.expect("read");
+        assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), kept, "format {version}");
         assert_eq!(store.find_build(app.number, None).await.expect("read").expect("a build").state, BuildState::Succeeded);
         assert_eq!(store.build_output(app.number, 1).await.expect("read").lines, ["-----> Python app detected"]);
         assert_eq!(store.find_access_by_fingerprint("SHA256:a").await.expect("read").expect("anna").person, "anna");

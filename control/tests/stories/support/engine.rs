@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use api::Failure;
-use control::seams::{BoxFuture, Engine, Lines, OneOffOutput, Session, Stdio};
+use control::seams::{BoxFuture, DataSize, Engine, Lines, OneOffOutput, Session, Stdio};
 use model::engine::{AppObserved, AppTarget, CheckTried, InstancePhase, KeptEnd, OneOff, OneOffCommand};
-use model::{AppName, AppNumber, ExitStatus, RunId};
+use model::{AppName, AppNumber, ExitStatus, KeptPath, RunId};
 use tokio::sync::{Notify, watch};
 
 use super::door::FakeDoor;
@@ -182,6 +182,11 @@ impl Engine for FakeEngine {
             OneOffEnd::UntilKilled => watch::Sender::new(None),
         };
         Box::pin(async move { Ok(Box::new(FakeSession { end, _lines: None }) as Box<dyn Session>) })
+    }
+
+    fn data_size(&self, _: AppNumber, parts: Vec<KeptPath>) -> BoxFuture<'_, Result<DataSize, Failure>> {
+        let parts = parts.iter().map(|path| (!path.is_folder()).then_some((10, 1))).collect();
+        Box::pin(async { Ok(DataSize { total: (20, 2), parts, at_least: false }) })
     }
 
     fn prepare(&self, number: AppNumber) -> BoxFuture<'_, Result<(), Failure>> {

@@ -236,7 +236,10 @@ impl State {
         let Some(known) = self.apps.get(&number) else { return };
         let Some(target) = &known.target else { return };
         let instances = self.instances.iter().filter(|(key, _)| key.0 == number);
-        let now = AppObserved { instances: instances.map(|(key, instance)| self.seen(target, key, instance).into()).collect() };
+        let now = AppObserved {
+            instances: instances.map(|(key, instance)| self.seen(target, key, instance).into()).collect(),
+            ..AppObserved::default()
+        };
         known.observed.send_if_modified(|old| {
             let changed = *old != now;
             *old = now;

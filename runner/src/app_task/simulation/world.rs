@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use model::author::HealthCheck;
 use model::engine::LastEnd;
-use model::{AppNumber, ExitStatus, Hostname, RunId};
+use model::{AppNumber, ExitStatus, Hostname, Leavings, RunId};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -18,7 +18,7 @@ use crate::host::{BoxFuture, CheckRun, Execution, Found, FoundState, Host, Live,
 use crate::listener::Listening;
 use crate::record::RunRecord;
 use crate::run_look::RunLook;
-use crate::runs::RunEnd;
+use crate::runs::{Over, RunEnd};
 
 /// What a run does by itself.
 #[derive(Debug, Clone, Copy)]
@@ -408,9 +408,9 @@ impl Host for Arc<World> {
         })
     }
 
-    fn tidy(&self, _: AppNumber, folder: String) -> BoxFuture<'static, ()> {
+    fn tidy(&self, _: AppNumber, folder: String, _: Option<Over>) -> BoxFuture<'static, Leavings> {
         self.facts().tidied.push(folder);
-        Box::pin(async {})
+        Box::pin(async { Leavings::default() })
     }
 
     fn remember(&self, _: AppNumber, folder: &str, record: &RunRecord) {
