@@ -138,6 +138,11 @@ impl Lifecycle {
         self.ready_timeout = ready_timeout;
     }
 
+    /// How long a stop that was asked for may take before SIGKILL.
+    pub fn stop_grace(&self) -> Duration {
+        self.stop_grace
+    }
+
     /// How long its stop may take before SIGKILL.
     pub fn set_stop_grace(&mut self, stop_grace: Duration) {
         self.stop_grace = stop_grace;

@@ -12,7 +12,7 @@ use crate::host::Live;
 use crate::lifecycle::{Cause, Lifecycle, State};
 use crate::limits::{
     BOOT_TIMEOUT, CANDIDATE_5XX_PATIENCE, HEALING_MAX, PROBE_EVERY_WHEN_IDLE, RESTART_AFTER_MIN, STARTUP_PROBE_APART_MAX,
-    STARTUP_PROBE_FIRST, STOP_GRACE, UNREADY_AFTER,
+    STARTUP_PROBE_FIRST, UNREADY_AFTER,
 };
 use crate::notified::Said;
 use crate::reconcile::{Known, SlotKey};
@@ -225,7 +225,7 @@ impl Slot {
         let reason = match self.life.cause() {
             None if end.shim_lost => StopReason::ShimLost,
             None => StopReason::Exited,
-            Some(Cause::Asked) if end.stop_timed_out => StopReason::StopTimeout { seconds: STOP_GRACE.as_secs() },
+            Some(Cause::Asked) if end.stop_timed_out => StopReason::StopTimeout { seconds: self.life.stop_grace().as_secs() },
             Some(Cause::Asked) => StopReason::Asked,
             Some(Cause::BootTimeout) => StopReason::BootTimeout { seconds: self.boot.timeout.as_secs() },
             Some(Cause::NeverReady) => run.checks.readiness_failure().unwrap_or(StopReason::Exited),

@@ -28,4 +28,5 @@ mod ssh;
 mod storage;
 mod surviving;
 mod switching;
+mod type_settings;
 mod watching;
