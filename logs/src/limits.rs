@@ -1,7 +1,10 @@
 //! Every limit of this crate.
 
-/// Segments that one folder keeps.
+/// Full segments that one folder keeps.
 pub const SEGMENTS_MAX: usize = 5;
+/// Segments that one folder keeps when they were left before they were full: by a killed
+/// writer, or because an earlier one still held the last.
+pub const SEGMENT_FILES_MAX: usize = 100;
 /// Bytes at which a segment is full.
 pub const SEGMENT_BYTES_MAX: u64 = 10 * 1024 * 1024;
 /// Bytes that gather before they are written without being asked.

@@ -7,19 +7,20 @@ use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag, openat};
-use nix::sys::stat::{Mode, fstat};
+use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat};
+use nix::sys::stat::{Mode, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use crate::Stream;
 use crate::folder::{list, name, scan, whole_records, write_counted};
-use crate::limits::{BATCH_BYTES, CREATE_TRIES_MAX, SEGMENT_BYTES_MAX, SEGMENTS_MAX, TEXT_BYTES_MAX};
+use crate::limits::{BATCH_BYTES, CREATE_TRIES_MAX, SEGMENT_BYTES_MAX, SEGMENT_FILES_MAX, SEGMENTS_MAX, TEXT_BYTES_MAX};
 use crate::record::{self, HEADER_BYTES, Stamp};
 
 /// How much a folder keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Segments; the oldest is removed when there is one more.
+    /// Full segments; the oldest is removed when there would be one more. Segments that
+    /// were left before they were full count by their bytes.
     pub segments: usize,
     /// Bytes at which a segment is full.
     pub segment_bytes: u64,
@@ -245,11 +246,30 @@ impl Writer {
         }
     }
 
+    /// How many of these segments go before there is one more. A writer whose segment is
+    /// torn or still held by another one begins a new one early: then there are more of
+    /// them, and none goes as long as all together hold less than full ones might.
+    fn surplus(&self, numbers: &[u32]) -> usize {
+        let (most, mut kept) = (self.limits.segments.max(1), 0_usize);
+        let mut room = (most as u64 - 1).saturating_mul(self.limits.segment_bytes);
+        for number in numbers.iter().rev() {
+            let found = fstatat(&self.directory, name(*number).as_str(), AtFlags::AT_SYMLINK_NOFOLLOW);
+            let bytes = found.map_or(0, |found| found.st_size.cast_unsigned());
+            let left = room.checked_sub(bytes);
+            if (left.is_none() && kept + 1 >= most) || kept + 1 >= SEGMENT_FILES_MAX.max(most) {
+                break;
+            }
+            room = left.unwrap_or(0);
+            kept += 1;
+        }
+        numbers.len() - kept
+    }
+
     /// Makes room for one more segment, before it is made: a folder that nothing can be
     /// removed from must not grow, and a full disk gains space. Returns the newest number.
     fn prune(&self) -> io::Result<u32> {
         let numbers = list(&self.directory)?;
-        for number in &numbers[..(numbers.len() + 1).saturating_sub(self.limits.segments.max(1))] {
+        for number in &numbers[..self.surplus(&numbers)] {
             match unlinkat(&self.directory, name(*number).as_str(), UnlinkatFlags::NoRemoveDir) {
                 Ok(()) | Err(Errno::ENOENT) => {}
                 Err(error) => return Err(error.into()),

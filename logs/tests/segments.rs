@@ -7,7 +7,7 @@ use std::path::Path;
 
 use common::{newest, segment_names, small, texts, writer};
 use logs::Stream;
-use logs::limits::TEXT_BYTES_MAX;
+use logs::limits::{SEGMENT_FILES_MAX, TEXT_BYTES_MAX};
 use logs::reader::{Marks, Query, oldest, read_on, tail};
 use logs::record::{Damage, Record, Stamp};
 use logs::segment::Limits;
@@ -95,6 +95,32 @@ fn a_folder_keeps_its_newest_segments_only() {
     assert!(sequences.windows(2).all(|pair| pair[0] + 1 == pair[1]));
     let first = lines[0].record.stamp.time_unix_us;
     assert_eq!(oldest(folder.path()).expect("oldest"), Some(first));
+}
+
+/// As after kills of their writers: what is kept is counted in bytes.
+#[test]
+fn segments_left_before_they_were_full_push_no_lines_out() {
+    let folder = tempdir().expect("folder");
+    let tear = |name: String| {
+        let path = folder.path().join(name);
+        let bytes = fs::read(&path).expect("segment");
+        fs::write(&path, [bytes.as_slice(), b"torn"].concat()).expect("torn segment");
+    };
+    for number in 0..SEGMENT_FILES_MAX + 20 {
+        let mut writer = writer(folder.path(), Limits::default());
+        writer.append(Stream::Stdout, 1, format!("line {number}").as_bytes(), false).expect("append");
+        drop(writer);
+        tear(segment_names(folder.path()).pop().expect("a segment"));
+        let kept = texts(&newest(folder.path(), 1_000).lines);
+        assert_eq!(kept.len(), (number + 1).min(SEGMENT_FILES_MAX), "after line {number}");
+        assert_eq!(kept.last(), Some(&format!("line {number}")));
+    }
+    let mut full = writer(folder.path(), small(3, 1_000));
+    for number in 0..200 {
+        full.append(Stream::Stdout, 2, format!("long line {number}").as_bytes(), false).expect("append");
+        full.flush().expect("flush");
+    }
+    assert_eq!(segment_names(folder.path()).len(), 3, "full ones push them all out");
 }
 
 #[test]
