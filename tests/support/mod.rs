@@ -31,7 +31,7 @@ pub(crate) use host::{Host, HostOptions};
 pub(crate) use knocking::Knocking;
 pub(crate) use output::Output;
 pub(crate) use request_loop::RequestLoop;
-pub(crate) use wait::wait_until;
+pub(crate) use wait::{found_within, wait_until};
 
 use std::time::Duration;
 

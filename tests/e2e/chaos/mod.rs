@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 
 use super::cases::{create, program, running};
 use super::support::checkout::Checkout;
-use super::support::{App, Host, HostOptions, SOON, tools, wait_until};
+use super::support::{App, Host, HostOptions, SOON, found_within, tools, wait_until};
 use steps::Chaos;
 
 const STEPS: usize = 20;
@@ -64,11 +64,15 @@ fn whatever_is_killed_nothing_is_lost_doubled_or_left() {
 #[track_caller]
 fn expect_formation(host: &Host, app: &App<'_>, formation: &[(&str, u64)]) {
     let expected: BTreeSet<String> = formation.iter().flat_map(|(kind, count)| (1..=*count).map(move |n| format!("{kind}.{n}"))).collect();
-    wait_until("every instance of the formation is up, and no other", SOON * 2, || {
+    let found = found_within(SOON * 2, || {
         let up: Vec<String> = states(app).into_iter().filter(|(_, state)| state == "up").map(|(name, _)| name).collect();
         let live = running(host, "bin/witness").len();
         (up.len() == expected.len() && BTreeSet::from_iter(up) == expected && live == expected.len()).then_some(())
     });
+    if found.is_none() {
+        let (why, events) = (app.paas(&["ps:why"]).text(), app.paas(&["events"]).text());
+        panic!("{expected:?} are not all that is up: {:?}, live: {:?}\n{why}\n{events}", states(app), running(host, "bin/witness"));
+    }
 }
 
 /// Name and state of every instance that `ps` shows.
