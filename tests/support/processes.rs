@@ -88,14 +88,23 @@ pub(crate) fn words(pid: u32) -> Vec<String> {
     bytes.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
 }
 
-/// Every live process that belongs to a host: by its root folder or by its users.
+/// Every live process that belongs to a host: by its root folder or by its users. Hosts of
+/// an ordinary user share his number; there a sandbox is known by the folder that it shows.
 pub(crate) fn of_host(folder: &Path, owns: impl Fn(u32) -> bool) -> Vec<u32> {
     let folder = folder.to_string_lossy().into_owned();
     let named = |pid: u32| {
         let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
         program.starts_with(&folder) || words(pid).iter().any(|word| word.contains(&folder))
     };
-    all().into_iter().filter(|pid| is_alive(*pid) && (user(*pid).is_some_and(&owns) || named(*pid))).collect()
+    let is_root = nix::unistd::geteuid().is_root();
+    let shown = |pid: u32| !is_root && shows(pid, folder.rsplit('/').next().unwrap_or(&folder));
+    all().into_iter().filter(|pid| is_alive(*pid) && (user(*pid).is_some_and(&owns) || named(*pid) || shown(*pid))).collect()
+}
+
+/// Whether a mount of the process is of a folder below one of this name.
+fn shows(pid: u32, folder: &str) -> bool {
+    let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
+    mounts.lines().filter_map(|line| line.split(' ').nth(3)).any(|root| root.split('/').any(|part| part == folder))
 }
 
 fn user(pid: u32) -> Option<u32> {
