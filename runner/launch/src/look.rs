@@ -2,6 +2,7 @@
 //! of a run's writable layer is worth telling. No link is followed; depth, entries and
 //! names are bounded.
 
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -79,16 +80,8 @@ impl Look {
 
     fn collect(&mut self, upper: BorrowedFd<'_>, lower: Option<BorrowedFd<'_>>, at: &[u8], found: &mut Vec<Leaving>) -> io::Result<()> {
         let depth = at.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).count();
-        for entry in Dir::read_from(upper)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            if is_dots(name.to_bytes()) {
-                continue;
-            }
-            if self.left == 0 || depth >= LOOK_DEPTH_MAX {
-                return Ok(());
-            }
-            self.left -= 1;
+        for name in self.names(upper, depth)? {
+            let name = name.as_c_str();
             let stat = rustix::fs::statat(upper, name, AtFlags::SYMLINK_NOFOLLOW)?;
             let kind = FileType::from_raw_mode(stat.st_mode);
             if is_made_by_itself(name.to_bytes(), kind == FileType::Directory, depth == 0) {
@@ -120,26 +113,28 @@ impl Look {
         Ok(())
     }
 
-    /// Adds what a folder holds. What its owner may not read is not counted.
-    fn add(
-        &mut self,
-        parent: BorrowedFd<'_>,
-        name: &std::ffi::CStr,
-        depth: usize,
-        skip: &dyn Fn(&[u8]) -> bool,
-        size: &mut Size,
-    ) -> io::Result<()> {
-        let Ok(folder) = open(parent, name) else { return Ok(()) };
-        for entry in Dir::read_from(&folder)? {
+    /// The names in a folder, as far as the look still goes.
+    fn names(&mut self, folder: BorrowedFd<'_>, depth: usize) -> io::Result<Vec<CString>> {
+        let mut names = Vec::new();
+        for entry in Dir::read_from(folder)? {
             let entry = entry?;
-            let name = entry.file_name();
-            if is_dots(name.to_bytes()) {
+            if matches!(entry.file_name().to_bytes(), b"." | b"..") {
                 continue;
             }
             if self.left == 0 || depth >= LOOK_DEPTH_MAX {
-                return Ok(());
+                break;
             }
             self.left -= 1;
+            names.push(entry.file_name().to_owned());
+        }
+        Ok(names)
+    }
+
+    /// Adds what a folder holds. What its owner may not read is not counted.
+    fn add(&mut self, parent: BorrowedFd<'_>, name: &CStr, depth: usize, skip: &dyn Fn(&[u8]) -> bool, size: &mut Size) -> io::Result<()> {
+        let Ok(folder) = open(parent, name) else { return Ok(()) };
+        for name in self.names(folder.as_fd(), depth)? {
+            let name = name.as_c_str();
             if skip(name.to_bytes()) {
                 continue;
             }
@@ -162,13 +157,9 @@ impl Look {
     }
 }
 
-fn open(parent: BorrowedFd<'_>, name: &std::ffi::CStr) -> Result<OwnedFd, Errno> {
+fn open(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(parent, name, flags, Mode::empty())
-}
-
-fn is_dots(name: &[u8]) -> bool {
-    matches!(name, b"." | b"..")
 }
 
 fn of_file(stat: &rustix::fs::Stat) -> Size {
