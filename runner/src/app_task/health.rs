@@ -1,6 +1,6 @@
 //! Startup probes, the silence clock, and the ration of restarts.
 
-use super::{AppTask, Arc, Done, InstanceEvent, InstancePhase, Seen, SlotKey, State};
+use super::{AppTask, Arc, Done, InstanceEvent, InstancePhase, Mono, Seen, Slot, SlotKey, State};
 use crate::checks::ProbeOutcome;
 use crate::lifecycle::Cause;
 use crate::limits::{HEALTH_RESETS_AFTER, REQUEST_TIMEOUT};
@@ -137,21 +137,8 @@ impl AppTask {
     }
 
     /// Whether it should be restarted, and why: the author's checks have the first word.
-    pub(super) fn verdict(&self, key: &SlotKey) -> Option<(Cause, StopReason)> {
-        let now = self.now();
-        let slot = self.slots.get(key)?;
-        if !matches!(slot.life.phase(), InstancePhase::Ready | InstancePhase::Unready) {
-            return None;
-        }
-        let run = slot.run.as_ref()?;
-        let watchdog = run.said.overdue(now).map(|seconds| (Cause::Watchdog, StopReason::Watchdog { seconds }));
-        let by_author = watchdog.or_else(|| run.checks.liveness_failure(now, slot.life.uncured()));
-        if by_author.is_some() || run.checks.decide(CheckKind::Liveness) {
-            return by_author;
-        }
-        let clock = slot.silence.as_ref().filter(|clock| clock.is_restart_due())?;
-        let seconds = clock.silent_for(now).as_secs();
-        Some((Cause::Silent, StopReason::Silent { seconds, probe: slot.silent_probe.clone() }))
+    fn verdict(&self, key: &SlotKey) -> Option<(Cause, StopReason)> {
+        verdict(self.slots.get(key)?, self.now())
     }
 
     fn decides(&self, key: &SlotKey, kind: CheckKind) -> bool {
@@ -168,4 +155,20 @@ impl AppTask {
         slot.verdict = Some(reason);
         self.event(key, InstanceEvent::Unhealthy(cause));
     }
+}
+
+/// Whether an instance should be restarted, and why.
+pub(super) fn verdict(slot: &Slot, now: Mono) -> Option<(Cause, StopReason)> {
+    if !matches!(slot.life.phase(), InstancePhase::Ready | InstancePhase::Unready) {
+        return None;
+    }
+    let run = slot.run.as_ref()?;
+    let watchdog = run.said.overdue(now).map(|seconds| (Cause::Watchdog, StopReason::Watchdog { seconds }));
+    let by_author = watchdog.or_else(|| run.checks.liveness_failure(now, slot.life.uncured()));
+    if by_author.is_some() || run.checks.decide(CheckKind::Liveness) {
+        return by_author;
+    }
+    let clock = slot.silence.as_ref().filter(|clock| clock.is_restart_due())?;
+    let seconds = clock.silent_for(now).as_secs();
+    Some((Cause::Silent, StopReason::Silent { seconds, probe: slot.silent_probe.clone() }))
 }

@@ -1,6 +1,7 @@
 //! After each event: what follows from it, for the instances that it can matter to. A
 //! hundred that sit there cost next to nothing when one of them ends.
 
+use super::health::verdict;
 use super::{AppTask, Arc, Duration, InstanceEvent, InstancePhase, PortLeases, Slot, SlotKey, reconcile};
 use crate::limits::STOP_GRACE;
 use crate::reconcile::{Plan, Step, reconcile};
@@ -66,7 +67,7 @@ impl AppTask {
                 || slot.next_wake(now).is_some_and(|at| at <= now)
                 || slot.is_held_up()
                 || slot.silence.as_ref().is_some_and(|clock| clock.is_unready_due(now))
-                || self.verdict(key).is_some()
+                || verdict(slot, now).is_some()
         };
         let keys = self.slots.iter().filter(|(key, slot)| is_restless(key, slot)).map(|(key, _)| key.clone()).collect();
         self.touched.clear();
