@@ -1,8 +1,8 @@
 //! Files in folders that shims can write to as well: a name there may be a link that leads
 //! elsewhere, or a pipe that nobody reads. The server opens neither.
 
-use std::fs::{File, OpenOptions};
-use std::io;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -16,6 +16,15 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
 /// Opens a file for writing, empty.
 pub(crate) fn create(path: &Path) -> io::Result<File> {
     with(File::options().write(true).create(true).truncate(true), path)
+}
+
+/// Replaces a file, so that it is there whole or not at all, whoever is killed. Not synced:
+/// a power cut may take it.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(".new");
+    create(draft.as_ref())?.write_all(bytes)?;
+    fs::rename(draft, path)
 }
 
 fn with(options: &mut OpenOptions, path: &Path) -> io::Result<File> {

@@ -1,7 +1,7 @@
 //! What the server notes about a run in the run's folder, so that the next server finds
 //! it as it was: `runs/N/RUN/run.json`. A missing or broken note means "not ready yet".
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,6 @@ use crate::limits::RUN_RECORD_BYTES_MAX;
 use crate::no_follow;
 
 const FILE: &str = "run.json";
-const DRAFT: &str = "run.json.new";
 
 /// The note.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,8 +50,7 @@ impl RunRecord {
     /// Replaces the note. Not synced: after a power cut no run is left to be found.
     pub fn write(&self, folder: &Path) -> std::io::Result<()> {
         let text = serde_json::to_vec(self).map_err(std::io::Error::other)?;
-        no_follow::create(&folder.join(DRAFT))?.write_all(&text)?;
-        std::fs::rename(folder.join(DRAFT), folder.join(FILE))
+        no_follow::replace(&folder.join(FILE), &text)
     }
 }
 

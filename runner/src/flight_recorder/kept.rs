@@ -1,7 +1,7 @@
 //! The ends of an instance's runs on disk: `runs/N/ends-web.1.json`, oldest first. What a
 //! later server wrote there is read as far as it is understood.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use model::engine::{KeptEnd, LastEnd};
@@ -75,9 +75,7 @@ pub(crate) fn keep(folder: &Path, end: &LastEnd) -> std::io::Result<()> {
     let surplus = file.ends.len().saturating_sub(ENDS_KEPT);
     file.ends.drain(..surplus);
     let text = serde_json::to_vec(&file).map_err(std::io::Error::other)?;
-    let draft = path.with_extension("json.new");
-    no_follow::create(&draft)?.write_all(&text)?;
-    std::fs::rename(&draft, &path)
+    no_follow::replace(&path, &text)
 }
 
 /// Every end that is kept of an app, or of one instance, oldest first.

@@ -1,8 +1,8 @@
 //! The boot that run folders belong to: `runs/boot`. The records of runs are not synced, so
 //! a power cut may leave a folder without any.
 
-use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use shim::limits::RECORD_BYTES_MAX;
@@ -10,7 +10,6 @@ use shim::limits::RECORD_BYTES_MAX;
 use crate::no_follow;
 
 const FILE: &str = "boot";
-const DRAFT: &str = "boot.new";
 
 /// Whether the machine was started anew since a server used these runs last. Asked a
 /// second time it is not. Where it cannot be known, it was not.
@@ -28,10 +27,8 @@ pub(super) fn is_first_since_boot(runs: &Path) -> bool {
 }
 
 fn write(runs: &Path, boot: &str) -> std::io::Result<()> {
-    let mut file = no_follow::create(&runs.join(DRAFT))?;
-    file.write_all(boot.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(runs.join(DRAFT), runs.join(FILE))?;
+    no_follow::replace(&runs.join(FILE), boot.as_bytes())?;
+    no_follow::open(&runs.join(FILE))?.sync_all()?;
     File::open(runs)?.sync_all()
 }
 
@@ -44,7 +41,7 @@ mod tests {
         let runs = tempfile::tempdir().expect("folder");
         assert!(!is_first_since_boot(runs.path()), "nothing is known of an earlier one");
         assert!(!is_first_since_boot(runs.path()));
-        fs::write(runs.path().join(FILE), "another boot").expect("written");
+        std::fs::write(runs.path().join(FILE), "another boot").expect("written");
         assert!(is_first_since_boot(runs.path()));
         assert!(!is_first_since_boot(runs.path()));
         assert!(!is_first_since_boot(&runs.path().join("missing")));

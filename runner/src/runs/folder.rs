@@ -1,7 +1,7 @@
 //! The folder of one run: its lock, its records, its end.
 
 use std::fs::{self, DirBuilder, File, Permissions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -109,10 +109,7 @@ impl RunFolder {
 
     /// Not synced: see the shim's own records.
     fn write(&self, name: &str, text: &str) -> io::Result<()> {
-        let temporary = self.0.join(format!(".{name}.server"));
-        let mut file = no_follow::create(&temporary)?;
-        file.write_all(text.as_bytes())?;
-        fs::rename(&temporary, self.0.join(name))
+        no_follow::replace(&self.0.join(name), text.as_bytes())
     }
 }
 
